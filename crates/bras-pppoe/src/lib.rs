@@ -1,0 +1,1 @@
+//! bras-pppoe

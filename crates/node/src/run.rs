@@ -1,0 +1,278 @@
+//! The burst loop: one thread, an element, its TAPs, its tasks.
+
+use crate::{Burst, Clock, Driver, DropReason, Element, Event, PortId, PortStats, Status, Time};
+use anyhow::{Context as _, Result};
+use port::{BURST, Tap};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use tokio::io::unix::AsyncFd;
+
+/// A task of a host role; it runs on the loop's thread.
+pub type Task = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+/// Tells the loop that the element has work that no frame announced.
+#[derive(Clone, Debug, Default)]
+pub struct Wake(Rc<WakeInner>);
+
+#[derive(Debug, Default)]
+struct WakeInner {
+    set: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Wake {
+    /// Asks for a `poll(Event::Woken)`.
+    pub fn notify(&self) {
+        if !self.0.set.replace(true)
+            && let Some(w) = self.0.waker.borrow().as_ref()
+        {
+            w.wake_by_ref();
+        }
+    }
+
+    /// Whether it was asked for since the last take.
+    pub fn take(&self) -> bool {
+        self.0.set.replace(false)
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> bool {
+        if !self.0.set.get() {
+            *self.0.waker.borrow_mut() = Some(cx.waker().clone());
+        }
+        self.0.set.get()
+    }
+}
+
+/// Tells the lab's holder how the role is doing.
+pub(crate) struct Notify {
+    node: String,
+    socket: Option<UnixDatagram>,
+    last: Option<Status>,
+}
+
+impl Notify {
+    /// Reports to the datagram socket that `LAB_NOTIFY` names, if any.
+    pub(crate) fn from_env(node: &str) -> Notify {
+        let socket = std::env::var_os("LAB_NOTIFY").and_then(|path| {
+            let s = UnixDatagram::unbound().ok()?;
+            s.connect(path).ok()?;
+            s.set_nonblocking(true).ok()?;
+            Some(s)
+        });
+        Notify { node: node.to_owned(), socket, last: None }
+    }
+
+    fn tell(&mut self, status: Status) {
+        if self.last.as_ref() == Some(&status) {
+            return;
+        }
+        let (word, text) = match &status {
+            Status::Ready => ("ready", ""),
+            Status::Waiting(t) => ("waiting", t.as_str()),
+            Status::Failed(t) => ("failed", t.as_str()),
+        };
+        tracing::debug!("{word} {text}");
+        if let Some(s) = &self.socket
+            && s.send(format!("{}\t{word}\t{text}", self.node).as_bytes()).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+        {
+            return; // said again at the next turn
+        }
+        self.last = Some(status);
+    }
+}
+
+struct Timer {
+    fd: AsyncFd<OwnedFd>,
+    armed: Option<Time>,
+}
+
+impl Timer {
+    fn new() -> Result<Timer> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let fd = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags).context("timerfd")?;
+        Ok(Timer { fd: AsyncFd::register(fd)?, armed: None })
+    }
+
+    /// Arms for `at`; an earlier alarm that is already set is left to fire.
+    fn arm(&mut self, at: Option<Time>) -> io::Result<()> {
+        let Some(at) = at else { return Ok(()) };
+        if self.armed.is_some_and(|a| a <= at) {
+            return Ok(());
+        }
+        let ns = at.nanos().max(1);
+        let spec = Itimerspec {
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 },
+        };
+        rustix::time::timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &spec)?;
+        self.armed = Some(at);
+        Ok(())
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut fired = false;
+        while let Poll::Ready(guard) = self.fd.poll_read_ready(cx) {
+            let mut buf = [0u8; 8];
+            match guard?.try_io(|fd| rustix::io::read(fd.get_ref(), &mut buf).map_err(Into::into)) {
+                Ok(Ok(_)) => {
+                    fired = true;
+                    self.armed = None;
+                }
+                Ok(Err(e)) => return Err(e),
+                Err(_would_block) => break,
+            }
+        }
+        Ok(fired)
+    }
+}
+
+struct LoopPort {
+    tap: AsyncFd<Tap>,
+    room: usize,
+    readable: bool,
+}
+
+/// Attaches to the TAPs, in port order.
+pub(crate) fn attach(config: &crate::config::NodeConfig) -> Result<Vec<(Tap, usize)>> {
+    let one = |p: &crate::config::PortConfig| {
+        let tap = Tap::attach(&p.name).with_context(|| format!("attaching to the TAP of port {}.{}", config.node, p.name))?;
+        Ok((tap, usize::from(p.mtu) + 18))
+    };
+    config.ports.iter().map(one).collect()
+}
+
+/// Drives an element over its TAPs until an error of the loop itself.
+pub(crate) async fn drive<E: Element>(
+    driver: Rc<RefCell<Driver<E>>>,
+    taps: Vec<(Tap, usize)>,
+    clock: Clock,
+    wake: Wake,
+    mut notify: Notify,
+    has_tasks: bool,
+) -> Result<()> {
+    let mut ports = taps
+        .into_iter()
+        .map(|(tap, room)| Ok(LoopPort { tap: AsyncFd::register(tap)?, room, readable: true }))
+        .collect::<io::Result<Vec<_>>>()?;
+    let mut timer = Timer::new()?;
+    let mut burst = Burst::new();
+    let mut turns = 0u32;
+    {
+        let now = Time::monotonic();
+        clock.advance(now);
+        let mut d = driver.borrow_mut();
+        d.core.ports = vec![PortStats::default(); ports.len()];
+        d.poll(now, Event::Start);
+        flush(&mut d, &ports);
+    }
+    loop {
+        let busy = {
+            let mut d = driver.borrow_mut();
+            let mut busy = false;
+            for i in 0..ports.len() {
+                let p = &mut ports[i];
+                if !p.readable {
+                    continue;
+                }
+                let now = Time::monotonic();
+                clock.advance(now);
+                let id = PortId(i as u8);
+                read_burst(&mut d, p, id, now, &mut burst);
+                busy |= p.readable;
+                if !burst.is_empty() {
+                    d.input(now, id, &mut burst);
+                    flush(&mut d, &ports);
+                }
+            }
+            let now = Time::monotonic();
+            clock.advance(now);
+            if wake.take() {
+                d.poll(now, Event::Woken);
+            }
+            if d.element.deadline().is_some_and(|t| t <= now) {
+                d.poll(now, Event::Deadline);
+            }
+            flush(&mut d, &ports);
+            notify.tell(d.element.status());
+            busy
+        };
+        turns = turns.wrapping_add(1);
+        if has_tasks || turns.is_multiple_of(16) {
+            tokio::task::yield_now().await;
+        }
+        let next = [driver.borrow().element.deadline(), clock.deadline()].into_iter().flatten().min();
+        timer.arm(next)?;
+        poll_fn(|cx| {
+            let mut ready = busy;
+            for p in ports.iter_mut().filter(|p| !p.readable) {
+                if let Poll::Ready(guard) = p.tap.poll_read_ready(cx) {
+                    drop(guard?);
+                    p.readable = true;
+                    ready = true;
+                }
+            }
+            ready |= timer.poll(cx)?;
+            ready |= wake.poll(cx);
+            if ready { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
+        })
+        .await?;
+    }
+}
+
+fn read_burst<E: Element>(d: &mut Driver<E>, p: &mut LoopPort, id: PortId, now: Time, burst: &mut Burst) {
+    while burst.len() < BURST {
+        match d.core.pool.read_with(p.room, now, |buf| p.tap.get_ref().recv(buf)) {
+            Ok(f) => {
+                let s = &mut d.core.ports[usize::from(id.0)];
+                s.rx += 1;
+                s.rx_bytes += f.len() as u64;
+                d.arrived(&f, id);
+                burst.push(f);
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                p.readable = false;
+                // The reactor runs on this thread: nothing was noted since the read,
+                // and a frame that came meanwhile is reported by its next wait.
+                let waker = Waker::noop();
+                if let Poll::Ready(Ok(mut guard)) = p.tap.poll_read_ready(&mut Context::from_waker(waker)) {
+                    guard.clear_ready();
+                }
+                return;
+            }
+            Err(e) if e.kind() == io::ErrorKind::OutOfMemory => {
+                // Frames stay in the TAP's queue until buffers come back.
+                d.core.cx(now).count_drop(DropReason::NoBuffer);
+                return;
+            }
+            Err(e) => {
+                tracing::debug!("read: {e}");
+                d.core.cx(now).count("port-read-errors");
+                p.readable = false;
+                return;
+            }
+        }
+    }
+}
+
+fn flush<E: Element>(d: &mut Driver<E>, ports: &[LoopPort]) {
+    let core = &mut d.core;
+    let mut outbox = std::mem::take(&mut core.outbox);
+    for (id, f) in outbox.drain(..) {
+        let i = usize::from(id.0);
+        match ports.get(i).map(|p| p.tap.get_ref().send(f.data())) {
+            Some(Ok(())) => {
+                core.ports[i].tx += 1;
+                core.ports[i].tx_bytes += f.len() as u64;
+            }
+            _ => core.cx(Time::ZERO).count_drop(DropReason::PortError),
+        }
+        core.pool.give(f);
+    }
+    core.outbox = outbox;
+}
