@@ -129,7 +129,7 @@ impl<E: Element> Server<E> {
     }
 
     async fn show(&self, what: &str, w: &mut (impl AsyncWriteExt + Unpin)) -> std::io::Result<()> {
-        let q = Query { what: what.to_owned() };
+        let q = Query { what: what.to_owned(), now: self.clock.now() };
         let mut from = Some(Cursor(0));
         while let Some(at) = from {
             let mut rows = Rows::default();

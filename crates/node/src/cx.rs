@@ -61,9 +61,10 @@ impl Core {
         self.drops[reason as usize]
     }
 
-    /// Drops that happened, with their counts.
+    /// Losses that happened, with their counts.
     pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
-        DropReason::ALL.iter().map(|r| (*r, self.dropped(*r))).filter(|(_, n)| *n > 0)
+        let lost = DropReason::ALL.iter().filter(|r| **r != DropReason::Consumed);
+        lost.map(|r| (*r, self.dropped(*r))).filter(|(_, n)| *n > 0)
     }
 
     /// Named events that happened.
@@ -103,6 +104,12 @@ impl Cx<'_> {
         self.core.trace.add(|| Record::Dropped { seq, at, reason: why });
         self.core.drops[why as usize] += 1;
         self.core.pool.give(f);
+    }
+
+    /// Ends a frame that reached its end here: it was for this node itself, or
+    /// what it carried goes on in other frames. Not a loss.
+    pub fn consume(&mut self, f: Frame) {
+        self.drop(f, DropReason::Consumed);
     }
 
     /// Says that the element keeps `f` for `why`; the frame stays with it.

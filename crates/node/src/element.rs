@@ -34,6 +34,8 @@ pub enum Status {
 pub struct Query {
     /// One of [`Element::views`].
     pub what: String,
+    /// The time of the question, for ages and deadlines.
+    pub now: Time,
 }
 
 /// Why a `show` cannot be answered.

@@ -96,7 +96,7 @@ impl Timer {
     fn new() -> Result<Timer> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let fd = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags).context("timerfd")?;
-        Ok(Timer { fd: AsyncFd::register(fd)?, armed: None })
+        Ok(Timer { fd: port::watch(fd)?, armed: None })
     }
 
     /// Arms for `at`; an earlier alarm that is already set is left to fire.
@@ -158,7 +158,7 @@ pub(crate) async fn drive<E: Element>(
 ) -> Result<()> {
     let mut ports = taps
         .into_iter()
-        .map(|(tap, room)| Ok(LoopPort { tap: AsyncFd::register(tap)?, room, readable: true }))
+        .map(|(tap, room)| Ok(LoopPort { tap: port::watch(tap)?, room, readable: true }))
         .collect::<io::Result<Vec<_>>>()?;
     let mut timer = Timer::new()?;
     let mut burst = Burst::new();

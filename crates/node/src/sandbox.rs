@@ -18,7 +18,7 @@ pub struct Allow {
 ///
 /// # Errors
 /// If privileges cannot be given up.
-pub fn enter(allow: &Allow) -> Result<&'static str> {
+pub(crate) fn enter(allow: &Allow) -> Result<&'static str> {
     rustix::thread::set_no_new_privs(true).context("no_new_privs")?;
     let none = rustix::thread::CapabilitySet::empty();
     rustix::thread::clear_ambient_capability_set().context("ambient capabilities")?;

@@ -165,7 +165,7 @@ impl Sim {
         let (mut from, mut out) = (Some(crate::Cursor(0)), Vec::new());
         while let Some(at) = from {
             let mut rows = crate::Rows::default();
-            let q = crate::Query { what: what.to_owned() };
+            let q = crate::Query { what: what.to_owned(), now: self.now };
             from = self.nodes[id.0].driver.element.show(&q, at, &mut rows).expect("a view");
             out.extend(rows.to_json());
         }

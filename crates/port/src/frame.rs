@@ -114,13 +114,18 @@ impl Frame {
 
     /// Appends bytes; what does not fit into the buffer is copied to a larger one.
     pub fn extend(&mut self, bytes: &[u8]) {
-        if self.end + bytes.len() > self.buf.len() {
-            let mut bigger = vec![0; self.end + bytes.len()].into_boxed_slice();
+        self.grow(bytes.len()).copy_from_slice(bytes);
+    }
+
+    /// Appends `n` bytes of unspecified content and returns them to be written.
+    pub fn grow(&mut self, n: usize) -> &mut [u8] {
+        if self.end + n > self.buf.len() {
+            let mut bigger = vec![0; self.end + n].into_boxed_slice();
             bigger[self.start..self.end].copy_from_slice(&self.buf[self.start..self.end]);
             self.buf = bigger;
         }
-        self.buf[self.end..self.end + bytes.len()].copy_from_slice(bytes);
-        self.end += bytes.len();
+        self.end += n;
+        &mut self.buf[self.end - n..self.end]
     }
 
     /// Sets one IPv4 address of the packet that starts at the current front;

@@ -6,8 +6,10 @@ mod capture;
 mod frame;
 mod tap;
 mod time;
+mod watch;
 
 pub use capture::{Captured, CaptureSocket};
 pub use frame::{Burst, Csum, Frame, FrameSeq, Pool, BURST, HEADROOM, teardown};
 pub use tap::Tap;
 pub use time::Time;
+pub use watch::{Owned, watch};

@@ -1,7 +1,7 @@
 //! A plain TAP device (tun-tap), attached to what the lab made.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 
 /// A TAP held by this process. Reads and writes never block.
 #[derive(Debug)]
@@ -51,12 +51,5 @@ impl Tap {
 impl AsRawFd for Tap {
     fn as_raw_fd(&self) -> RawFd {
         self.iface.as_raw_fd()
-    }
-}
-
-impl AsFd for Tap {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the fd belongs to `iface`, which `self` keeps open.
-        unsafe { BorrowedFd::borrow_raw(self.iface.as_raw_fd()) }
     }
 }

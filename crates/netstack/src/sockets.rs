@@ -1,0 +1,637 @@
+//! The transport layer: connections by 4-tuple, listeners, UDP ports.
+
+use crate::device::OneSlot;
+use crate::udp::UdpPort;
+use flow::age::Age;
+use flow::{Flow as FlowOf, Packet, Tuple};
+use node::{Cursor, Cx, DropReason, Frame, Rows, Time, Wake};
+use slab::Slab;
+use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{self, CongestionControl, State};
+use smoltcp::time::{Duration as SmolDuration, Instant};
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpListenEndpoint};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::task::Waker;
+use std::time::Duration;
+use wire::ipv4::{self, Header, New, protocol};
+use wire::tcp::{ACK, FIN, RST, SYN};
+use wire::{be16, be32};
+
+/// How long an unfinished handshake may take.
+const HANDSHAKE: SmolDuration = SmolDuration::from_secs(20);
+/// Data that nobody acknowledges for so long ends a connection.
+const UNACKNOWLEDGED: SmolDuration = SmolDuration::from_secs(120);
+/// How long a connection that the application let go may take to close.
+const ORPHAN: Duration = Duration::from_secs(60);
+/// TIME-WAIT, held in a record of a few bytes (RFC 9293 §3.4.1 says 2 MSL; Linux
+/// takes 60 s).
+const TIME_WAIT: Duration = Duration::from_secs(60);
+/// Segments that one connection sends before others have their turn.
+const QUANTUM: usize = 32;
+
+/// Bounds of a host's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections, half-open ones included; beyond, SYNs are dropped.
+    pub connections: usize,
+    /// Connections of one listener that nobody accepted yet.
+    pub backlog: usize,
+    /// Receive buffer of a connection.
+    pub receive: usize,
+    /// Send buffer of a connection.
+    pub send: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { connections: 1024, backlog: 256, receive: 64 * 1024, send: 128 * 1024 }
+    }
+}
+
+/// Local and remote end.
+pub(crate) type Ends = (SocketAddrV4, SocketAddrV4);
+
+pub(crate) struct Connection {
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+    ends: Ends,
+    pub(crate) generation: u64,
+    deadline: Option<Time>,
+    noted: Option<Time>,
+    pub(crate) read_waker: Option<Waker>,
+    pub(crate) write_waker: Option<Waker>,
+    /// The port of the listener that waits for it.
+    pending: Option<u16>,
+    orphan_until: Option<Time>,
+    /// Why it ended, if not in order.
+    pub(crate) error: Option<std::io::ErrorKind>,
+    queued: bool,
+    /// Next sequence number and acknowledgement as last sent: TIME-WAIT's record.
+    last: (u32, u32),
+}
+
+impl Listener {
+    pub(crate) fn new(any: bool) -> Listener {
+        Listener { any, ..Listener::default() }
+    }
+}
+
+impl Connection {
+    pub(crate) fn socket(&mut self) -> &mut tcp::Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+}
+
+struct TimeWait {
+    until: Time,
+    seq: u32,
+    ack: u32,
+}
+
+#[derive(Default)]
+pub(crate) struct Listener {
+    /// Accepts for any local address: a transparent proxy's.
+    pub(crate) any: bool,
+    pub(crate) ready: VecDeque<(usize, u64)>,
+    pending: usize,
+    pub(crate) waker: Option<Waker>,
+}
+
+/// The transport layer of a node.
+pub struct Sockets {
+    iface: Interface,
+    mtu: usize,
+    limits: Limits,
+    pub(crate) connections: Slab<Connection>,
+    by_ends: HashMap<Ends, usize>,
+    generation: u64,
+    pub(crate) listeners: HashMap<u16, Listener>,
+    pub(crate) udp: HashMap<u16, UdpPort>,
+    pub(crate) udp_out: VecDeque<(SocketAddrV4, SocketAddrV4, Vec<u8>)>,
+    time_wait: HashMap<Ends, TimeWait>,
+    time_wait_age: Age<Ends>,
+    age: Age<(usize, u64)>,
+    dirty: VecDeque<usize>,
+    out: Vec<Frame>,
+    pub(crate) wake: Wake,
+    ident: u16,
+    ephemeral: u16,
+}
+
+fn instant(t: Time) -> Instant {
+    Instant::from_micros(i64::try_from(t.nanos() / 1000).unwrap_or(i64::MAX))
+}
+
+fn time(i: Instant) -> Time {
+    Time::from_nanos(u64::try_from(i.total_micros()).unwrap_or(0).saturating_mul(1000))
+}
+
+impl Sockets {
+    /// A transport layer that sends packets of at most `mtu` bytes. `seed`
+    /// (from the OS) makes sequence numbers and ports hard to guess.
+    pub fn new(mtu: u16, seed: u64, limits: Limits, wake: Wake) -> Sockets {
+        let mut config = Config::new(HardwareAddress::Ip);
+        config.random_seed = seed;
+        let mut none = Caps(usize::from(mtu));
+        let mut iface = Interface::new(config, &mut none, Instant::ZERO);
+        // Who we are is decided before smoltcp sees a packet: it takes all.
+        let own = smoltcp::wire::Ipv4Address::new(192, 0, 0, 8);
+        iface.update_ip_addrs(|a| {
+            let _ = a.push(IpCidr::new(IpAddress::Ipv4(own), 32));
+        });
+        iface.set_any_ip(true);
+        let _ = iface.routes_mut().add_default_ipv4_route(own);
+        Sockets {
+            iface,
+            mtu: usize::from(mtu),
+            limits,
+            connections: Slab::new(),
+            by_ends: HashMap::new(),
+            generation: 0,
+            listeners: HashMap::new(),
+            udp: HashMap::new(),
+            udp_out: VecDeque::new(),
+            time_wait: HashMap::new(),
+            time_wait_age: Age::default(),
+            age: Age::default(),
+            dirty: VecDeque::new(),
+            out: Vec::new(),
+            wake,
+            ident: seed as u16,
+            ephemeral: (seed >> 16) as u16,
+        }
+    }
+
+    /// Whether a packet belongs to a connection here.
+    pub fn knows(&self, h: &Header, p: &[u8]) -> bool {
+        h.protocol == protocol::TCP && ends(h, p).is_some_and(|e| self.by_ends.contains_key(&e) || self.time_wait.contains_key(&e))
+    }
+
+    /// Takes a whole, unfragmented packet for a local (or intercepted) address.
+    /// Gives back what no socket wants: echo requests and UDP to closed ports.
+    pub fn input(&mut self, cx: &mut Cx<'_>, p: Packet) -> Option<Packet> {
+        match p.header.protocol {
+            protocol::TCP => {
+                self.tcp_input(cx, p);
+                None
+            }
+            protocol::UDP => self.udp_input(cx, p),
+            protocol::ICMP => {
+                if let FlowOf::Error(t) = FlowOf::read(p.frame.data(), &p.header) {
+                    self.icmp_error(&t, &p);
+                    cx.consume(p.frame);
+                    return None;
+                }
+                Some(p)
+            }
+            _ => Some(p),
+        }
+    }
+
+    /// Packets to send, from their IP header on.
+    pub fn take_output(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.out)
+    }
+
+    fn tcp_input(&mut self, cx: &mut Cx<'_>, p: Packet) {
+        let Some(e) = ends(&p.header, p.frame.data()) else {
+            return cx.drop(p.frame, DropReason::BadLength);
+        };
+        let flags = wire::tcp::flags(p.header.payload(p.frame.data())).unwrap_or(0);
+        let seq = be32(p.header.payload(p.frame.data()), 4).unwrap_or(0);
+        if let Some(w) = self.time_wait.get(&e) {
+            // RFC 9293 §3.10.7.4: a new SYN beyond the old window may reopen.
+            let reopens = flags & (SYN | ACK | RST) == SYN && seq.wrapping_sub(w.ack) < 1 << 31;
+            if !reopens {
+                let (s, a) = (w.seq, w.ack);
+                if flags & RST == 0 {
+                    self.bare(cx, e, s, a, ACK, &p.frame);
+                }
+                return cx.consume(p.frame);
+            }
+            self.time_wait.remove(&e);
+        }
+        let index = match self.by_ends.get(&e) {
+            Some(i) => *i,
+            None if flags & (SYN | ACK | RST | FIN) == SYN && self.listeners.contains_key(&e.0.port()) => {
+                let pending = self.listeners.get(&e.0.port()).map_or(0, |l| l.pending);
+                if pending >= self.limits.backlog {
+                    return cx.drop(p.frame, DropReason::BacklogFull);
+                }
+                let Some(i) = self.add(e) else {
+                    return cx.drop(p.frame, DropReason::SocketFull);
+                };
+                let at = IpListenEndpoint { addr: Some(IpAddress::Ipv4(*e.0.ip())), port: e.0.port() };
+                if self.connections[i].socket().listen(at).is_err() {
+                    self.remove(i);
+                    return cx.drop(p.frame, DropReason::NoSocket);
+                }
+                self.connections[i].pending = Some(e.0.port());
+                if let Some(l) = self.listeners.get_mut(&e.0.port()) {
+                    l.pending += 1;
+                }
+                i
+            }
+            None => {
+                self.refuse(cx, e, flags, seq, &p);
+                return cx.drop(p.frame, DropReason::NoSocket);
+            }
+        };
+        let parent = Some(p.frame.seq);
+        let c = &mut self.connections[index];
+        let mut dev = OneSlot { cx, rx: Some(p.frame), parent, out: &mut self.out, spent: Vec::new(), mtu: self.mtu };
+        let before = dev.out.len();
+        let was_opening = matches!(c.socket().state(), State::SynSent);
+        let now = instant(dev.cx.now);
+        self.iface.poll_ingress_single(now, &mut dev, &mut c.set);
+        for f in &dev.out[before..] {
+            note(&mut c.last, f);
+        }
+        dev.finish();
+        if was_opening && c.socket().state() == State::Closed {
+            c.error = Some(std::io::ErrorKind::ConnectionRefused);
+        } else if flags & RST != 0 && c.socket().state() == State::Closed {
+            c.error = Some(std::io::ErrorKind::ConnectionReset);
+        }
+        self.service(cx, index);
+    }
+
+    /// Whether a listener of a transparent proxy takes this port.
+    pub fn intercepts(&self, port: u16) -> bool {
+        self.listeners.get(&port).is_some_and(|l| l.any)
+    }
+
+    /// RFC 9293 §3.10.7.1: a segment to a closed port is answered by a reset.
+    fn refuse(&mut self, cx: &mut Cx<'_>, e: Ends, flags: u8, seq: u32, p: &Packet) {
+        if flags & RST != 0 {
+            return;
+        }
+        let segment = p.header.payload(p.frame.data());
+        if flags & ACK != 0 {
+            let ack = be32(segment, 8).unwrap_or(0);
+            self.bare(cx, e, ack, 0, RST, &p.frame);
+        } else {
+            let data = segment.len() - wire::tcp::header_len(segment).unwrap_or(segment.len());
+            let len = data as u32 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
+            self.bare(cx, e, 0, seq.wrapping_add(len), RST | ACK, &p.frame);
+        }
+    }
+
+    /// A segment without data, outside of any connection.
+    fn bare(&mut self, cx: &mut Cx<'_>, e: Ends, seq: u32, ack: u32, flags: u8, about: &Frame) {
+        let Some(mut f) = cx.make(node::Parent::Of(about.seq)) else { return };
+        let b = f.grow(40);
+        b.fill(0);
+        let new = New { payload_len: 20, ident: 0, df: true, tos: 0, ttl: 64, protocol: protocol::TCP, src: *e.0.ip(), dst: *e.1.ip() };
+        ipv4::write_header(b, &new);
+        let t = &mut b[20..];
+        t[0..2].copy_from_slice(&e.0.port().to_be_bytes());
+        t[2..4].copy_from_slice(&e.1.port().to_be_bytes());
+        t[4..8].copy_from_slice(&seq.to_be_bytes());
+        t[8..12].copy_from_slice(&ack.to_be_bytes());
+        t[12] = 5 << 4;
+        t[13] = flags;
+        ipv4::fill_l4_checksum(b);
+        self.out.push(f);
+    }
+
+    fn add(&mut self, ends: Ends) -> Option<usize> {
+        if self.connections.len() >= self.limits.connections {
+            return None;
+        }
+        let rx = tcp::SocketBuffer::new(vec![0; self.limits.receive]);
+        let tx = tcp::SocketBuffer::new(vec![0; self.limits.send]);
+        let mut s = tcp::Socket::new(rx, tx);
+        s.set_congestion_control(CongestionControl::Cubic);
+        s.set_nagle_enabled(false);
+        s.set_timeout(Some(HANDSHAKE));
+        let mut set = SocketSet::new(Vec::with_capacity(1));
+        let handle = set.add(s);
+        self.generation += 1;
+        let i = self.connections.insert(Connection {
+            set,
+            handle,
+            ends,
+            generation: self.generation,
+            deadline: None,
+            noted: None,
+            read_waker: None,
+            write_waker: None,
+            pending: None,
+            orphan_until: None,
+            error: None,
+            queued: false,
+            last: (0, 0),
+        });
+        self.by_ends.insert(ends, i);
+        Some(i)
+    }
+
+    /// Begins a connection. `None`: no room, or no free port.
+    pub(crate) fn connect(&mut self, local: Ipv4Addr, remote: SocketAddrV4) -> Option<(usize, u64)> {
+        let port = (0..16_384u16).find_map(|_| {
+            // RFC 6335's dynamic range, from a secret start.
+            self.ephemeral = self.ephemeral.wrapping_add(1);
+            let p = 49_152 + self.ephemeral % 16_384;
+            let e = (SocketAddrV4::new(local, p), remote);
+            (!self.by_ends.contains_key(&e) && !self.time_wait.contains_key(&e)).then_some(p)
+        })?;
+        let i = self.add((SocketAddrV4::new(local, port), remote))?;
+        let c = &mut self.connections[i];
+        let s = c.set.get_mut::<tcp::Socket<'_>>(c.handle);
+        let (to, from) = ((*remote.ip(), remote.port()), (IpAddress::Ipv4(local), port));
+        if s.connect(self.iface.context(), (IpAddress::Ipv4(to.0), to.1), from).is_err() {
+            self.remove(i);
+            return None;
+        }
+        let generation = self.connections[i].generation;
+        self.touch(i);
+        Some((i, generation))
+    }
+
+    /// A task wrote to, read from or closed a connection.
+    pub(crate) fn touch(&mut self, i: usize) {
+        if let Some(c) = self.connections.get_mut(i)
+            && !std::mem::replace(&mut c.queued, true)
+        {
+            self.dirty.push_back(i);
+            self.wake.notify();
+        }
+    }
+
+    /// The connection, unless its place has been given to another.
+    pub(crate) fn get(&mut self, (i, generation): (usize, u64)) -> Option<&mut Connection> {
+        self.connections.get_mut(i).filter(|c| c.generation == generation)
+    }
+
+    /// The application lets go: what is written is still sent.
+    pub(crate) fn orphan(&mut self, id: (usize, u64), now: Time) {
+        let Some(c) = self.get(id) else { return };
+        let unread = c.socket().recv_queue() > 0;
+        if unread {
+            c.socket().abort(); // RFC 2525 §2.17: data that nobody will read
+        } else {
+            c.socket().close();
+        }
+        c.orphan_until = Some(now + ORPHAN);
+        self.touch(id.0);
+    }
+
+    fn remove(&mut self, i: usize) {
+        let c = self.connections.remove(i);
+        self.by_ends.remove(&c.ends);
+        if let Some(l) = c.pending.and_then(|p| self.listeners.get_mut(&p)) {
+            l.pending = l.pending.saturating_sub(1);
+        }
+    }
+
+    /// Sends what a connection has, wakes who waits for it, and notes when it
+    /// wants to be looked at again.
+    fn service(&mut self, cx: &mut Cx<'_>, i: usize) {
+        let Some(c) = self.connections.get_mut(i) else { return };
+        let now = cx.now;
+        let before = self.out.len();
+        let mut dev = OneSlot { cx, rx: None, parent: None, out: &mut self.out, spent: Vec::new(), mtu: self.mtu };
+        let mut turns = 0;
+        while self.iface.poll_egress(instant(now), &mut dev, &mut c.set) == PollResult::SocketStateChanged {
+            turns += 1;
+            if turns >= QUANTUM {
+                break;
+            }
+        }
+        for f in &self.out[before..] {
+            note(&mut c.last, f);
+        }
+        let more = turns >= QUANTUM;
+        let due = self.iface.poll_at(instant(now), &c.set).map(time);
+        let s = c.set.get_mut::<tcp::Socket<'_>>(c.handle);
+        let state = s.state();
+        if matches!(state, State::Established | State::CloseWait) && s.timeout() == Some(HANDSHAKE) {
+            s.set_timeout(Some(UNACKNOWLEDGED));
+        }
+        let (readable, writable) = (s.can_recv() || !s.may_recv(), s.can_send() || !s.may_send());
+        let open = matches!(state, State::Established | State::CloseWait | State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck);
+        if readable && state != State::SynSent && let Some(w) = c.read_waker.take() {
+            w.wake();
+        }
+        if writable && state != State::SynSent && let Some(w) = c.write_waker.take() {
+            w.wake();
+        }
+        if open && let Some(port) = c.pending.take() {
+            let id = (i, c.generation);
+            if let Some(l) = self.listeners.get_mut(&port) {
+                l.ready.push_back(id);
+                if let Some(w) = l.waker.take() {
+                    w.wake();
+                }
+            }
+        }
+        match state {
+            // A failed handshake that nobody was told of goes without a trace.
+            State::Closed if c.orphan_until.is_some() || c.pending.is_some() => return self.remove(i),
+            State::Listen if c.pending.is_some() => return self.remove(i), // reset while half-open
+            State::Closed => {
+                c.error.get_or_insert(std::io::ErrorKind::TimedOut);
+                for w in c.read_waker.take().into_iter().chain(c.write_waker.take()) {
+                    w.wake();
+                }
+            }
+            State::TimeWait if c.orphan_until.is_some() => {
+                let (ends, (seq, ack)) = (c.ends, c.last);
+                if self.time_wait.len() < self.limits.connections * 16 {
+                    let until = now + TIME_WAIT;
+                    self.time_wait.insert(ends, TimeWait { until, seq, ack });
+                    self.time_wait_age.insert(until, ends);
+                }
+                return self.remove(i);
+            }
+            _ => {}
+        }
+        c.deadline = [due, c.orphan_until].into_iter().flatten().min();
+        if let Some(t) = c.deadline
+            && c.noted.is_none_or(|n| t < n || n <= now)
+        {
+            c.noted = Some(t);
+            self.age.insert(t, (i, c.generation));
+        }
+        if more {
+            self.touch(i);
+        }
+    }
+
+    fn icmp_error(&mut self, t: &Tuple, p: &Packet) {
+        let kind = p.frame.data().get(p.header.header_len).copied();
+        let code = p.frame.data().get(p.header.header_len + 1).copied();
+        if t.protocol != protocol::TCP || kind != Some(wire::icmp::UNREACHABLE) || code == Some(wire::icmp::unreachable::FRAG_NEEDED) {
+            return;
+        }
+        let e = (SocketAddrV4::new(t.src.0, t.src.1), SocketAddrV4::new(t.dst.0, t.dst.1));
+        let Some(i) = self.by_ends.get(&e).copied() else { return };
+        let c = &mut self.connections[i];
+        // RFC 1122 §4.2.3.9: soft for an open connection, an answer for a new one.
+        if c.socket().state() == State::SynSent {
+            c.error = Some(std::io::ErrorKind::HostUnreachable);
+            c.socket().abort();
+            self.touch(i);
+        }
+    }
+
+    fn udp_input(&mut self, cx: &mut Cx<'_>, p: Packet) -> Option<Packet> {
+        let body = p.header.payload(p.frame.data());
+        let (Some(src), Some(dst), Some(len)) = (be16(body, 0), be16(body, 2), be16(body, 4)) else {
+            cx.drop(p.frame, DropReason::BadLength);
+            return None;
+        };
+        let Some(data) = body.get(8..usize::from(len)) else {
+            cx.drop(p.frame, DropReason::BadLength);
+            return None;
+        };
+        if !ipv4::l4_checksum_ok(p.frame.data(), &p.header) {
+            cx.drop(p.frame, DropReason::BadChecksum);
+            return None;
+        }
+        let Some(port) = self.udp.get_mut(&dst) else { return Some(p) };
+        let (from, to) = (SocketAddrV4::new(p.header.src, src), SocketAddrV4::new(p.header.dst, dst));
+        if port.deliver(from, to, data) {
+            cx.consume(p.frame);
+        } else {
+            cx.drop(p.frame, DropReason::SocketFull);
+        }
+        None
+    }
+
+    /// When `poll` is wanted.
+    pub fn deadline(&self) -> Option<Time> {
+        let soon = (!self.dirty.is_empty()).then_some(Time::ZERO);
+        [soon, self.age.next(), self.time_wait_age.next()].into_iter().flatten().min()
+    }
+
+    /// Does what tasks asked for and what time brought.
+    pub fn poll(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now;
+        for _ in 0..self.dirty.len() {
+            let Some(i) = self.dirty.pop_front() else { break };
+            if let Some(c) = self.connections.get_mut(i) {
+                c.queued = false;
+                self.service(cx, i);
+            }
+        }
+        let connections = &self.connections;
+        let mut due = HashSet::new();
+        while let Some(key) = self.age.expired(now, |(i, g)| connections.get(*i).filter(|c| c.generation == *g).and_then(|c| c.deadline)) {
+            due.insert(key);
+        }
+        for (i, g) in due {
+            if let Some(c) = self.get((i, g)) {
+                c.noted = None;
+                if c.orphan_until.is_some_and(|t| t <= now) {
+                    c.socket().abort();
+                }
+                self.service(cx, i);
+            }
+        }
+        let waits = &self.time_wait;
+        while let Some(e) = self.time_wait_age.expired(now, |e| waits.get(e).map(|w| w.until)) {
+            self.time_wait.remove(&e);
+            return self.poll(cx);
+        }
+        while let Some((from, to, data)) = self.udp_out.pop_front() {
+            self.send_udp(cx, from, to, &data);
+        }
+    }
+
+    fn send_udp(&mut self, cx: &mut Cx<'_>, from: SocketAddrV4, to: SocketAddrV4, data: &[u8]) {
+        let n = data.len() + wire::udp::HEADER_LEN;
+        let Some(mut f) = cx.make_sized(node::Parent::Timer, n + ipv4::HEADER_LEN) else { return };
+        self.ident = self.ident.wrapping_add(1);
+        let b = f.grow(n + ipv4::HEADER_LEN);
+        let new =
+            New { payload_len: n, ident: self.ident, df: false, tos: 0, ttl: 64, protocol: protocol::UDP, src: *from.ip(), dst: *to.ip() };
+        ipv4::write_header(b, &new);
+        b[20..22].copy_from_slice(&from.port().to_be_bytes());
+        b[22..24].copy_from_slice(&to.port().to_be_bytes());
+        b[24..26].copy_from_slice(&(n as u16).to_be_bytes());
+        b[26..28].fill(0);
+        b[28..].copy_from_slice(data);
+        ipv4::fill_l4_checksum(b);
+        self.out.push(f);
+    }
+
+    /// Rows for `show`: connections.
+    pub fn show(&self, from: Cursor, rows: &mut Rows) -> Option<Cursor> {
+        rows.columns(&["local", "remote", "state", "receive-queue", "send-queue"]);
+        rows.page(self.connections.iter(), from, |rows, (_, c)| {
+            let s = c.set.get::<tcp::Socket<'_>>(c.handle);
+            let state = s.state().to_string().to_lowercase();
+            rows.row([
+                c.ends.0.to_string().into(),
+                c.ends.1.to_string().into(),
+                state.into(),
+                s.recv_queue().into(),
+                s.send_queue().into(),
+            ]);
+        })
+    }
+
+    /// Connections now.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// None.
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+}
+
+/// Our end and the other of a received segment.
+fn ends(h: &Header, p: &[u8]) -> Option<Ends> {
+    let t = h.payload(p);
+    wire::tcp::header_len(t)?;
+    Some((SocketAddrV4::new(h.dst, be16(t, 2)?), SocketAddrV4::new(h.src, be16(t, 0)?)))
+}
+
+/// Keeps the next sequence number and acknowledgement of a segment we send.
+fn note(last: &mut (u32, u32), f: &Frame) {
+    let Ok(h) = Header::read_quoted(f.data()) else { return };
+    let t = h.payload(f.data());
+    if let (Some(seq), Some(ack), Some(hl), Some(flags)) = (be32(t, 4), be32(t, 8), wire::tcp::header_len(t), wire::tcp::flags(t)) {
+        let len = (t.len() - hl) as u32 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
+        *last = (seq.wrapping_add(len), ack);
+    }
+}
+
+/// A device that only tells what it could do.
+struct Caps(usize);
+
+impl smoltcp::phy::Device for Caps {
+    type RxToken<'a> = Never;
+    type TxToken<'a> = Never;
+    fn receive(&mut self, _: Instant) -> Option<(Never, Never)> {
+        None
+    }
+    fn transmit(&mut self, _: Instant) -> Option<Never> {
+        None
+    }
+    fn capabilities(&self) -> smoltcp::phy::DeviceCapabilities {
+        let mut c = smoltcp::phy::DeviceCapabilities::default();
+        c.medium = smoltcp::phy::Medium::Ip;
+        c.max_transmission_unit = self.0;
+        c
+    }
+}
+
+enum Never {}
+
+impl smoltcp::phy::RxToken for Never {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, _: F) -> R {
+        match self {}
+    }
+}
+
+impl smoltcp::phy::TxToken for Never {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, _: usize, _: F) -> R {
+        match self {}
+    }
+}
