@@ -13,6 +13,7 @@
 mod device;
 mod host;
 mod net;
+pub mod http;
 pub mod resolve;
 mod sockets;
 mod stream;

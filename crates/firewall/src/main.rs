@@ -1,0 +1,17 @@
+//! The `firewall` role.
+
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(about = "A stateful packet filter", version)]
+struct Cli {
+    #[command(flatten)]
+    args: node::role::Args,
+}
+
+fn main() -> ExitCode {
+    node::role::role(&Cli::parse().args, firewall::build)
+}
