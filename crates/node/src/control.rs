@@ -33,7 +33,7 @@ pub type Asked = mpsc::UnboundedSender<Value>;
 pub type Asker = Rc<dyn Fn(Value, Asked) -> crate::Task>;
 
 /// The longest request line.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: u64 = 64 << 20;
 
 pub(crate) struct Server<E> {
     pub(crate) driver: Rc<RefCell<Driver<E>>>,

@@ -1,0 +1,156 @@
+//! The `client` command's questions to the resident, and its answers, a JSON
+//! value a line.
+
+use crate::fetch::{Browser, FetchError};
+use crate::page;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use node::Asked;
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// Resources fetched at the same time.
+const AT_ONCE: usize = 6;
+/// Bytes of a body in one line.
+const PIECE: usize = 48 * 1024;
+
+/// One page, please.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// As a person typed it.
+    pub url: String,
+    /// Columns of the drawing.
+    pub width: usize,
+    /// Send the body back instead of a drawing.
+    pub raw: bool,
+    /// Post these bytes, in hexadecimal.
+    pub data: Option<String>,
+}
+
+/// What comes back, a line each.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Line {
+    /// Something was done.
+    Step(String),
+    /// The answer's status line.
+    Head {
+        /// Status code.
+        status: u16,
+        /// Final URL.
+        url: String,
+    },
+    /// A piece of the body, in hexadecimal.
+    Body(String),
+    /// The page as text.
+    Drawn(String),
+    /// It failed.
+    Error {
+        /// One line.
+        line: String,
+        /// Exit code.
+        code: u8,
+    },
+}
+
+/// Bytes as hexadecimal digits.
+pub fn to_hex(b: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    b.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
+}
+
+/// Hexadecimal digits as bytes; `None` if they are none.
+pub fn from_hex(s: &str) -> Option<Vec<u8>> {
+    let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let pairs = s.as_bytes().chunks(2).map(|p| Some(digit(p[0])? << 4 | digit(*p.get(1)?)?));
+    pairs.collect()
+}
+
+fn say(out: &Asked, l: &Line) {
+    if let Ok(v) = serde_json::to_value(l) {
+        // An asker that hung up is noticed by the control socket.
+        let _ = out.send(v);
+    }
+}
+
+pub(crate) async fn answer(browser: Rc<Browser>, v: serde_json::Value, out: Asked) {
+    let result = match serde_json::from_value::<Question>(v) {
+        Ok(q) => visit(&browser, q, &out).await,
+        Err(e) => Err(FetchError { line: format!("not a question: {e}"), code: 2 }),
+    };
+    if let Err(FetchError { line, code }) = result {
+        say(&out, &Line::Error { line: page::harmless(&line), code });
+    }
+}
+
+async fn visit(browser: &Rc<Browser>, q: Question, out: &Asked) -> Result<(), FetchError> {
+    let url = Browser::parse(&q.url)?;
+    let step = |s: String| say(out, &Line::Step(page::harmless(&s)));
+    step(format!("page {url}"));
+    let data = match q.data.as_deref().map(from_hex) {
+        Some(None) => return Err(FetchError { line: "the data is not hexadecimal".into(), code: 2 }),
+        Some(Some(d)) => Some(Bytes::from(d)),
+        None => None,
+    };
+    let p = browser.fetch(url, data, &step).await?;
+    say(out, &Line::Head { status: p.status.as_u16(), url: p.url.to_string() });
+    let kind = p.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
+    if q.raw {
+        p.body.chunks(PIECE).for_each(|c| say(out, &Line::Body(to_hex(c))));
+        return Ok(());
+    }
+    if kind.starts_with("text/html") {
+        let wanted = page::resources(&p.body, &p.url);
+        resources(browser, wanted, &step).await;
+        say(out, &Line::Drawn(page::harmless(&page::draw(&p.body, q.width))));
+    } else if kind.starts_with("text/") {
+        say(out, &Line::Drawn(page::harmless(&String::from_utf8_lossy(&p.body))));
+    } else {
+        say(out, &Line::Drawn(format!("({} bytes of {kind}; -o FILE saves them)\n", p.body.len())));
+    }
+    Ok(())
+}
+
+/// Fetches what a page needs, several at once; one that fails does no harm.
+async fn resources(browser: &Rc<Browser>, wanted: Vec<url::Url>, step: &dyn Fn(String)) {
+    let queue = Rc::new(RefCell::new(VecDeque::from(wanted)));
+    let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
+    let workers = AT_ONCE.min(queue.borrow().len());
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..workers {
+        let (browser, queue, tx) = (Rc::clone(browser), Rc::clone(&queue), tx.clone());
+        tasks.spawn_local(async move {
+            loop {
+                let next = queue.borrow_mut().pop_front();
+                let Some(u) = next else { return };
+                let tell = |s: String| {
+                    let _ = tx.send(s);
+                };
+                if let Err(e) = browser.fetch(u.clone(), None, &tell).await {
+                    tell(format!("{u}: {}", e.line));
+                }
+            }
+        });
+    }
+    drop(tx);
+    while let Some(s) = rx.recv().await {
+        step(s);
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(from_hex(&to_hex(&all)), Some(all));
+        assert_eq!(from_hex("abc"), None);
+        assert_eq!(from_hex("zz"), None);
+    }
+}
