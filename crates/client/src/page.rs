@@ -1,6 +1,6 @@
 //! A page: what else it needs, and how it looks as text.
 
-use html2text::{Handle, NodeData};
+use html2text::{Element, Handle};
 use url::Url;
 
 /// Resources at most that one page makes us fetch.
@@ -30,7 +30,7 @@ fn walk(node: &Handle, see: &mut dyn FnMut(&str, &dyn Fn(&str) -> Option<String>
     let mut todo = vec![node.clone()];
     // In document order, without recursion: a page may nest as it likes.
     while let Some(n) = todo.pop() {
-        if let NodeData::Element { name, attrs, .. } = &n.data {
+        if let Element { name, attrs, .. } = &n.data {
             let attrs = attrs.borrow();
             let attr = |key: &str| attrs.iter().find(|a| &*a.name.local == key).map(|a| a.value.to_string());
             see(&name.local, &attr);

@@ -1,0 +1,149 @@
+//! The command line.
+
+use crate::{capture, check, enter, holder, plan, show, state, up};
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// How a web page really gets here: a lab of real processes in network namespaces
+#[derive(Parser)]
+#[command(name = "lab", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// The running lab that is meant (default: the only one that is up)
+    #[arg(short, long = "lab", global = true, value_name = "NAME")]
+    lab: Option<String>,
+    /// Where the labs of this project are
+    #[arg(long, global = true, default_value = "netns-scripts/labs", hide = true)]
+    files: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring a lab up: check, wire, start, wait until every role is ready
+    Up {
+        /// A name under netns-scripts/labs, or a path
+        #[arg(default_value = "web-path")]
+        file: String,
+        /// Call the running lab by this name
+        #[arg(long)]
+        name: Option<String>,
+        /// Take a running lab of that name down first
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Take a lab down
+    Down,
+    /// Restart the role of a node
+    Restart {
+        /// The node
+        node: String,
+    },
+    /// What runs, and how it is
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What a node's role has logged
+    Logs {
+        /// The node
+        node: String,
+        /// Go on as it is written
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// curl on the first host of the lab (pc)
+    Curl {
+        /// curl's arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        args: Vec<String>,
+    },
+    /// Any command in a node's namespaces
+    Exec {
+        /// The node
+        node: String,
+        /// The command and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Capture at every port, or at those named, as pcapng
+    Capture {
+        /// NODE or NODE.PORT
+        ports: Vec<String>,
+        /// A file, a folder (ends with /: a file a port), or - for standard output
+        #[arg(short, long, default_value = "-")]
+        write: String,
+    },
+    /// Tables and counters of a node's role
+    Show {
+        /// The node
+        node: String,
+        /// The view; without one: the first, and the counters
+        what: Option<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// An act of a node's role, e.g. `command switch flush`
+    Command {
+        /// The node
+        node: String,
+        /// Its words
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
+    /// What this machine lacks, and the command that mends it
+    Check,
+    /// The ip and tc batches of a lab, without running them
+    Plan {
+        /// A name under netns-scripts/labs, or a path
+        #[arg(default_value = "web-path")]
+        file: String,
+    },
+    /// (internal) Hold a lab
+    #[command(hide = true)]
+    Hold(holder::Args),
+    /// (internal) Set a node's names up and run a command
+    #[command(hide = true)]
+    Enter {
+        /// The node
+        node: String,
+        /// The command
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+    /// (internal) Capture from inside a lab
+    #[command(hide = true)]
+    CaptureInside {
+        /// `node.port=interface`
+        ports: Vec<String>,
+        /// Standard input is a folder: a file a port
+        #[arg(long)]
+        split: bool,
+    },
+}
+
+/// Runs a command.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
+    let name = cli.lab.as_deref();
+    match cli.command {
+        Command::Up { file, name, replace } => up::up(&cli.files, &file, name.or(cli.lab).as_deref(), replace),
+        Command::Down => state::down(name),
+        Command::Restart { node } => state::restart(&state::pick(name)?, &node),
+        Command::Status { json } => state::status(name, json),
+        Command::Logs { node, follow } => state::logs(&state::pick(name)?, &node, follow),
+        Command::Curl { args } => enter::curl(&state::pick(name)?, &args),
+        Command::Exec { node, command } => enter::exec(&state::pick(name)?, &node, &command),
+        Command::Capture { ports, write } => capture::capture(&state::pick(name)?, &ports, &write),
+        Command::Show { node, what, json } => show::show(&state::pick(name)?, &node, what.as_deref(), json),
+        Command::Command { node, words } => show::command(&state::pick(name)?, &node, words),
+        Command::Check => check::check(),
+        Command::Plan { file } => plan::print(&cli.files, &file),
+        Command::Hold(args) => holder::hold(args),
+        Command::Enter { node, command } => enter::inside(&node, &command),
+        Command::CaptureInside { ports, split } => capture::inside(&ports, split),
+    }
+}

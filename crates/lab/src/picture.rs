@@ -1,0 +1,73 @@
+//! A lab as a picture in words: its longest way, and what hangs on it.
+
+use crate::file::LabFile;
+use crate::validate::split_end;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Columns of the picture.
+const WIDTH: usize = 100;
+/// Ways tried while the longest is sought: a lab is a small graph, but a mesh is not.
+const TRIES: usize = 20_000;
+
+type Graph<'a> = BTreeMap<&'a str, Vec<&'a str>>;
+
+fn longest<'a>(g: &Graph<'a>, way: &mut Vec<&'a str>, best: &mut Vec<&'a str>, left: &mut usize) {
+    if way.len() > best.len() {
+        best.clone_from(way);
+    }
+    let Some(last) = way.last() else { return };
+    for next in g.get(last).into_iter().flatten() {
+        if *left == 0 {
+            return;
+        }
+        *left -= 1;
+        if !way.contains(next) {
+            way.push(next);
+            longest(g, way, best, left);
+            way.pop();
+        }
+    }
+}
+
+/// Draws it.
+pub(crate) fn draw(f: &LabFile) -> String {
+    let mut g: Graph<'_> = BTreeMap::new();
+    let mut edges = Vec::new();
+    for l in &f.links {
+        let ends = [0, 1].map(|i| split_end(l.ends[i].get_ref()).unwrap_or_default().0);
+        g.entry(ends[0]).or_default().push(ends[1]);
+        g.entry(ends[1]).or_default().push(ends[0]);
+        edges.push((ends[0], ends[1], if l.is_clean() { "──" } else { "~~" }));
+    }
+    let (mut best, mut left) = (Vec::new(), TRIES);
+    if let Some(first) = f.nodes.keys().next() {
+        longest(&g, &mut vec![first], &mut best, &mut left);
+    }
+    let mut drawn: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let mut lines = Vec::new();
+    let mut line = format!("  {}", best.first().unwrap_or(&""));
+    for w in best.windows(2) {
+        let edge = edges.iter().find(|(a, b, _)| (*a, *b) == (w[0], w[1]) || (*b, *a) == (w[0], w[1]));
+        let dash = edge.map_or("──", |e| e.2);
+        drawn.insert((w[0], w[1]));
+        drawn.insert((w[1], w[0]));
+        let more = format!(" {dash} {}", w[1]);
+        if line.chars().count() + more.chars().count() > WIDTH {
+            lines.push(line + &format!(" {dash}"));
+            line = format!("     {dash} {}", w[1]);
+        } else {
+            line += &more;
+        }
+    }
+    lines.push(line);
+    for (a, b, dash) in &edges {
+        if !drawn.contains(&(*a, *b)) {
+            let (on, off) = if best.contains(a) { (a, b) } else { (b, a) };
+            lines.push(format!("  {off} {dash} {on}"));
+        }
+    }
+    if edges.iter().any(|e| e.2 == "~~") {
+        lines.push("  (~~ is a link with delay, loss or a rate)".into());
+    }
+    lines.join("\n") + "\n"
+}
