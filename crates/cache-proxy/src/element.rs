@@ -97,6 +97,7 @@ impl Element for Cache {
 
     fn poll(&mut self, cx: &mut Cx<'_>, _: Event) {
         self.hop.poll(cx, &mut NoLinks);
+        self.hop.take_own_failures().iter().for_each(|t| self.sockets.borrow_mut().unreachable(t));
         for f in self.fragments.poll(cx) {
             cx.drop(f, DropReason::ReassemblyTimeout);
         }

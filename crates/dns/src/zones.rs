@@ -52,7 +52,7 @@ impl Zone {
     fn new(origin: &str, server: &Name, ttl: u32) -> Result<Zone> {
         let name = fqdn(origin)?;
         let mut z = Zone { origin: name.clone(), records: BTreeMap::new(), ttl };
-        let mail = fqdn(&format!("hostmaster.{origin}"))?;
+        let mail = fqdn(&format!("hostmaster.{}", origin.trim_end_matches('.')))?;
         z.add(&name, RData::SOA(SOA::new(server.clone(), mail, SERIAL, 3600, 600, 86_400, 60)));
         z.add(&name, RData::NS(NS(server.clone())));
         Ok(z)
@@ -85,7 +85,15 @@ pub(crate) fn catalog(config: &NodeConfig, s: &Settings) -> Result<Catalog> {
         }
         Ok(())
     };
+    // The lab's net has no other name server: what is not here is nowhere.
+    zone(&mut zones, ".")?;
     zone(&mut zones, &config.domain)?;
+    // A node's own name comes before what else is said of its address.
+    for h in &config.hosts {
+        let bare = config.hosts.iter().find(|o| o.node == h.node).is_some_and(|o| o.addr == h.addr);
+        let name = if bare { format!("{}.{}", h.node, config.domain) } else { format!("{}.{}.{}", h.port, h.node, config.domain) };
+        reverse.insert(h.addr, fqdn(&name)?);
+    }
     for (name, addr) in names(config, s) {
         let o = origin(&name, &config.domain);
         zone(&mut zones, &o)?;

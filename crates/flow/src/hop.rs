@@ -9,6 +9,7 @@
 
 use crate::fib::{Fib, Route, StaticRoute};
 use crate::icmp::{self, Bucket, Error};
+use crate::tuple::Tuple;
 use crate::neighbour::Neighbours;
 use crate::{frag, fib};
 use node::config::NodeConfig;
@@ -73,7 +74,12 @@ pub struct IpHop {
     /// Its neighbours.
     pub neighbours: Neighbours,
     errors: Bucket,
+    /// Packets of this node's own that no neighbour would take; its sockets ask.
+    own_failures: Vec<Tuple>,
 }
+
+/// Own failures that are remembered until somebody asks.
+const OWN_FAILURES: usize = 64;
 
 /// What the hop's own views are.
 pub const VIEWS: [(&str, &str); 2] = [crate::neighbour::VIEW, ("fib", "forwarding table")];
@@ -89,6 +95,7 @@ impl IpHop {
             fib: Fib::default(),
             neighbours: Neighbours::default(),
             errors: Bucket::new(100.0, 100.0),
+            own_failures: Vec::new(),
         };
         for (i, p) in config.ports.iter().enumerate() {
             if let Some(addr) = p.address {
@@ -310,7 +317,18 @@ impl IpHop {
         }
     }
 
+    /// Flows of this node's own that met no neighbour since the last call.
+    pub fn take_own_failures(&mut self) -> Vec<Tuple> {
+        std::mem::take(&mut self.own_failures)
+    }
+
     fn unreachable(&mut self, cx: &mut Cx<'_>, links: &mut dyn Links, f: Frame) {
+        if let Ok(h) = Header::read_quoted(f.data())
+            && let Some(t) = Tuple::read(f.data(), &h)
+            && self.own_failures.len() < OWN_FAILURES
+        {
+            self.own_failures.push(t);
+        }
         let from = self.source_towards(&f);
         // The error's own way could lead over a dead neighbour again; errors are
         // never answered by errors, so this ends.

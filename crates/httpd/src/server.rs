@@ -28,6 +28,9 @@ const PATH_MOST: usize = 2048;
 /// Seconds that a file may be kept if the lab file says nothing.
 const MAX_AGE: u32 = 60;
 
+/// What an upload's name keeps as it is in its URL (RFC 3986 §2.3).
+const SAFE: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+
 /// What is served.
 pub(crate) struct Site {
     pub(crate) root: PathBuf,
@@ -213,7 +216,7 @@ async fn receive(site: &Site, clock: &node::Clock, r: Request<Incoming>, name: S
     let prefix = site.settings.upload.clone().unwrap_or_default();
     match upload::store(site, clock, &name, r.into_body()).await {
         Ok((n, new)) => {
-            let at = format!("{prefix}{}", percent_encoding::utf8_percent_encode(&name, percent_encoding::NON_ALPHANUMERIC));
+            let at = format!("{prefix}{}", percent_encoding::utf8_percent_encode(&name, SAFE));
             let status = if new { StatusCode::CREATED } else { StatusCode::OK };
             let mut answer = page(status, "Received", &format!("{n} bytes are now at <a href=\"{at}\">{at}</a>."));
             if let Ok(v) = HeaderValue::from_str(&at) {

@@ -33,6 +33,9 @@ enum Command {
         /// Take a running lab of that name down first
         #[arg(long)]
         replace: bool,
+        /// Stay until standard input ends or Ctrl-C comes, then take it down
+        #[arg(long)]
+        foreground: bool,
     },
     /// Take a lab down
     Down,
@@ -130,7 +133,11 @@ enum Command {
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     let name = cli.lab.as_deref();
     match cli.command {
-        Command::Up { file, name, replace } => up::up(&cli.files, &file, name.or(cli.lab).as_deref(), replace),
+        Command::Up { file, name, replace, foreground } => {
+            let name = name.or(cli.lab);
+            let done = up::up(&cli.files, &file, name.as_deref(), replace)?;
+            if foreground { up::stay(&done) } else { Ok(ExitCode::SUCCESS) }
+        }
         Command::Down => state::down(name),
         Command::Restart { node } => state::restart(&state::pick(name)?, &node),
         Command::Status { json } => state::status(name, json),

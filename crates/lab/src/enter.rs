@@ -85,17 +85,15 @@ pub(crate) fn wait(mut child: Child) -> Result<ExitCode> {
     use tokio::signal::unix::{SignalKind, signal};
     let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).context("the child's pid")?;
     let rt = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let (tx, rx) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let _ = tx.send(child.wait());
-    });
-    let status = rt.block_on(async move {
+    // No thread may be made here: our children are of another pid namespace.
+    let gone = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).context("the child's pidfd")?;
+    rt.block_on(async {
+        let gone = port::watch(gone)?;
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
         let [mut int, mut term, mut hup] = [signal(kinds[0])?, signal(kinds[1])?, signal(kinds[2])?];
-        tokio::pin!(rx);
         loop {
             let s = tokio::select! {
-                s = &mut rx => return Ok::<_, anyhow::Error>(s??),
+                ended = gone.readable() => return ended.map(drop),
                 _ = int.recv() => rustix::process::Signal::INT,
                 _ = term.recv() => rustix::process::Signal::TERM,
                 _ = hup.recv() => rustix::process::Signal::HUP,
@@ -103,6 +101,7 @@ pub(crate) fn wait(mut child: Child) -> Result<ExitCode> {
             let _ = rustix::process::kill_process(pid, s);
         }
     })?;
+    let status = child.wait()?;
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }

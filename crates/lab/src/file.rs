@@ -17,8 +17,8 @@ pub(crate) struct LabFile {
     /// Its name, unless `up --name` gives another.
     pub(crate) name: Span<String>,
     /// What it is for.
-    #[serde(default)]
-    pub(crate) description: String,
+    #[serde(default, rename = "description")]
+    pub(crate) _description: String,
     /// The domain of node names.
     #[serde(default = "domain")]
     pub(crate) domain: String,

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Instant;
 
-/// Brings a lab up.
-pub(crate) fn up(files: &Path, which: &str, name: Option<&str>, replace: bool) -> Result<ExitCode> {
+/// Brings a lab up; returns its name.
+pub(crate) fn up(files: &Path, which: &str, name: Option<&str>, replace: bool) -> Result<String> {
     let began = Instant::now();
     let lab = load(files, which)?;
     let name = name.unwrap_or_else(|| lab.file.name.get_ref()).to_owned();
@@ -27,7 +27,7 @@ pub(crate) fn up(files: &Path, which: &str, name: Option<&str>, replace: bool) -
         if !replace {
             if same {
                 println!("{name} is up already");
-                return Ok(ExitCode::SUCCESS);
+                return Ok(name);
             }
             bail!("{name} is up, from another text of its file; to take it down and bring this one up: lab up {which} --replace");
         }
@@ -41,7 +41,7 @@ pub(crate) fn up(files: &Path, which: &str, name: Option<&str>, replace: bool) -
         println!("Try:");
         lab.file.tries.iter().for_each(|t| println!("  {t}"));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(name)
 }
 
 fn start(lab: &Lab, name: &str) -> Result<()> {
@@ -99,4 +99,25 @@ fn listen(child: &mut Child) -> Result<()> {
 fn holder_of(unshare: u32) -> Option<i32> {
     let list = std::fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).ok()?;
     list.split_whitespace().next()?.parse().ok()
+}
+
+/// Waits until standard input ends or somebody says stop, and takes the lab down.
+pub(crate) fn stay(name: &str) -> Result<ExitCode> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (tx, rx) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = tx.send(());
+    });
+    let rt = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    rt.block_on(async {
+        let [mut int, mut term] = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+        tokio::select! { _ = rx => {}, _ = int.recv() => {}, _ = term.recv() => {} }
+        Ok::<_, anyhow::Error>(())
+    })?;
+    if let Some(r) = state::find(name)? {
+        state::take_down(&r)?;
+        println!("{name} is down");
+    }
+    Ok(ExitCode::SUCCESS)
 }

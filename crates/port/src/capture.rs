@@ -134,6 +134,16 @@ impl CaptureSocket {
         }
     }
 
+    /// Sends a frame out of the interface, as its owner would.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn send(&self, frame: &[u8]) -> io::Result<()> {
+        // SAFETY: the pointer and length are of one live slice.
+        let n = unsafe { libc::send(self.fd.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
+        if n < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     /// Frames that the kernel dropped for want of buffer since the last call.
     ///
     /// # Errors

@@ -1,0 +1,59 @@
+//! The lab as a normal user: nobody, with a /dev/net/tun of the test's own.
+
+use integration::{Scratch, bin, root};
+use std::process::Command;
+
+/// In a mount namespace of its own: a /dev/net/tun that all may open, and the
+/// programs where nobody may reach them.
+const STAGE: &str = "set -e
+mount --make-rprivate /
+mount -t tmpfs -o mode=0755 tmpfs /dev/net
+mknod -m 666 /dev/net/tun c 10 200
+mount -t tmpfs -o mode=0755 tmpfs /mnt
+mkdir /mnt/bin /mnt/labs
+mount --bind \"$BIN\" /mnt/bin
+mount --bind \"$LABS\" /mnt/labs
+cd /
+exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -ec \"$PLAY\"";
+
+const PLAY: &str = r#"
+export HOME=/tmp
+unset XDG_RUNTIME_DIR
+lab="/mnt/bin/lab --files /mnt/labs"
+id -u
+$lab check | tail -n 1
+trap '$lab -l $NAME down' EXIT
+$lab up web-path --name $NAME
+$lab -l $NAME curl -sS -i http://www.example.com/
+$lab -l $NAME curl -sS -i http://www.example.com/
+$lab -l $NAME exec client client http://www.example.com/
+$lab -l $NAME exec pc ping -c 1 www.example.com
+$lab -l $NAME exec pc id -u
+$lab -l $NAME show bas sessions
+timeout -s INT 2 $lab -l $NAME capture pc -w $OUT/pc.pcapng || true
+"#;
+
+#[test]
+fn a_normal_user_can_do_it_too() {
+    let out = Scratch::new();
+    let _ = std::os::unix::fs::chown(&out.0, Some(65_534), Some(65_534));
+    let lab = bin("lab");
+    let o = Command::new("unshare")
+        .args(["--mount", "sh", "-c", STAGE])
+        .env("BIN", lab.parent().expect("a folder"))
+        .env("LABS", root().join("netns-scripts/labs"))
+        .env("PLAY", PLAY)
+        .env("NAME", integration::fresh_name())
+        .env("OUT", &out.0)
+        .output()
+        .expect("unshare");
+    let said = String::from_utf8_lossy(&o.stdout).into_owned();
+    let err = String::from_utf8_lossy(&o.stderr).into_owned();
+    assert!(o.status.success(), "{said}\n{err}");
+    for word in [
+        "65534", "This machine can run labs.", "is up", "Hello from the other end", "cache; hit", "# Hello from the other end", "1 received", "kim@isp.example", "is down",
+    ] {
+        assert!(said.contains(word), "{word}:\n{said}\n{err}");
+    }
+    assert!(std::fs::metadata(out.path("pc.pcapng")).expect("a capture").len() > 100);
+}
