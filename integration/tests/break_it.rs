@@ -13,7 +13,10 @@ fn lab(args: &[&str]) -> (i32, String) {
 
 #[test]
 fn a_wrong_password_is_told_by_both_ends() {
-    let l = Lab::up_changed("web-path", &[("user = \"kim@isp.example\", password = \"naengmyeon\"", "user = \"kim@isp.example\", password = \"wrong\"")]);
+    let l = Lab::up_changed(
+        "web-path",
+        &[("user = \"kim@isp.example\", password = \"naengmyeon\"", "user = \"kim@isp.example\", password = \"wrong\"")],
+    );
     assert!(l.said.contains("`home-router` is not ready: PPPoE: authentication failed: wrong password"), "{}", l.said);
     let log = l.run(&["logs", "bas"]).good().out;
     assert!(log.contains("`kim@isp.example` refused: wrong password"), "{log}");
@@ -94,8 +97,17 @@ fn a_missing_tool_is_named_with_its_mend() {
         std::os::unix::fs::symlink(at.trim(), dir.path(t)).expect("a link");
     }
     // A machine whose PATH folders hold everything but ethtool.
-    let hide = format!("mount -t tmpfs t /usr/sbin; exec {} --files {} up web-path --name {}", integration::bin("lab").display(), integration::root().join("netns-scripts/labs").display(), integration::fresh_name());
-    let o = std::process::Command::new("unshare").args(["--mount", "sh", "-c", &hide]).env("PATH", format!("{}:/usr/bin:/bin", dir.0.display())).output().expect("unshare");
+    let hide = format!(
+        "mount -t tmpfs t /usr/sbin; exec {} --files {} up web-path --name {}",
+        integration::bin("lab").display(),
+        integration::root().join("netns-scripts/labs").display(),
+        integration::fresh_name()
+    );
+    let o = std::process::Command::new("unshare")
+        .args(["--mount", "sh", "-c", &hide])
+        .env("PATH", format!("{}:/usr/bin:/bin", dir.0.display()))
+        .output()
+        .expect("unshare");
     let said = String::from_utf8_lossy(&o.stderr).into_owned();
     assert!(!o.status.success() && said.contains("ethtool") && said.contains("apt-get install"), "{said}");
 }
@@ -135,7 +147,8 @@ fn killing_the_holder_leaves_nothing() {
     let ns = std::fs::read_link(format!("/proc/{holder}/ns/pid")).expect("the namespace");
     let dir = Scratch::new();
     let mut exec = l.command(&["exec", "pc", "sleep", "1000"]).stdin(Stdio::null()).spawn().expect("exec");
-    let mut capture = l.command(&["capture", "-w", &dir.path("x.pcapng")]).stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("capture");
+    let mut capture =
+        l.command(&["capture", "-w", &dir.path("x.pcapng")]).stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("capture");
     let inside = || {
         let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
         pids.filter(|p| std::fs::read_link(format!("/proc/{p}/ns/pid")).is_ok_and(|n| n == ns)).count()
@@ -146,7 +159,9 @@ fn killing_the_holder_leaves_nothing() {
     wait_for("every process to be gone", Duration::from_secs(2), || inside() == 0);
     wait_for("exec to end", Duration::from_secs(2), || exec.try_wait().expect("waiting").is_some());
     wait_for("capture to end", Duration::from_secs(2), || capture.try_wait().expect("waiting").is_some());
-    wait_for("the namespaces to be gone", Duration::from_secs(2), || tool("lsns", &["-t", "net", "-n", "-o", "NS"]).good().out.lines().count() < before);
+    wait_for("the namespaces to be gone", Duration::from_secs(2), || {
+        tool("lsns", &["-t", "net", "-n", "-o", "NS"]).good().out.lines().count() < before
+    });
     let (code, said) = lab(&["-l", &l.name, "status"]);
     assert!(code == 125 && said.contains("up"), "{said}");
 }
@@ -174,7 +189,16 @@ fn broken_frames_are_counted_and_harm_nobody() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (seed >> 33) as usize
     };
-    for (node, dev) in [("home-router", "wan-x"), ("bas", "access-x"), ("core2", "core3-x"), ("firewall", "outside-x"), ("cache", "outside-x"), ("web", "eth0-x"), ("switch", "pc-x"), ("client", "eth0-x")] {
+    for (node, dev) in [
+        ("home-router", "wan-x"),
+        ("bas", "access-x"),
+        ("core2", "core3-x"),
+        ("firewall", "outside-x"),
+        ("cache", "outside-x"),
+        ("web", "eth0-x"),
+        ("switch", "pc-x"),
+        ("client", "eth0-x"),
+    ] {
         // Into the role: frames that come out of its cable's end are redirected
         // to the TAP only when they arrive, so they are sent from the far side.
         let (far, port) = peer(&l, node, dev.trim_end_matches("-x"));

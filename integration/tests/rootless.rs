@@ -51,7 +51,15 @@ fn a_normal_user_can_do_it_too() {
     let err = String::from_utf8_lossy(&o.stderr).into_owned();
     assert!(o.status.success(), "{said}\n{err}");
     for word in [
-        "65534", "This machine can run labs.", "is up", "Hello from the other end", "cache; hit", "# Hello from the other end", "1 received", "kim@isp.example", "is down",
+        "65534",
+        "This machine can run labs.",
+        "is up",
+        "Hello from the other end",
+        "cache; hit",
+        "# Hello from the other end",
+        "1 received",
+        "kim@isp.example",
+        "is down",
     ] {
         assert!(said.contains(word), "{word}:\n{said}\n{err}");
     }

@@ -96,8 +96,21 @@ fn chromium_draws_the_page_with_its_images() {
     let data = format!("--user-data-dir={profile}");
     let picture = format!("--screenshot={shot}");
     let args = [
-        "exec", "pc", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--window-size=800,900", &data, &picture, PAGE,
+        "exec",
+        "pc",
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=800,900",
+        &data,
+        &picture,
+        PAGE,
     ];
     lab.run(&args).good();
     assert!(std::fs::metadata(&shot).expect("a screenshot").len() > 10_000);
@@ -113,8 +126,14 @@ fn every_hop_has_a_name() {
     let out = lab.run(&["exec", "pc", "traceroute", "-w", "3", "www.example.com"]).good().out;
     let hops: Vec<&str> = out.lines().skip(1).filter_map(|l| l.split_whitespace().nth(1)).collect();
     let want = [
-        "home-router.isp.example", "access.bas.isp.example", "core1.isp.example", "core2.isp.example", "core3.isp.example", "firewall.isp.example",
-        "cache.isp.example", "web.isp.example",
+        "home-router.isp.example",
+        "access.bas.isp.example",
+        "core1.isp.example",
+        "core2.isp.example",
+        "core3.isp.example",
+        "firewall.isp.example",
+        "cache.isp.example",
+        "web.isp.example",
     ];
     assert_eq!(hops, want, "{out}");
     lab.run(&["exec", "pc", "ping", "-c", "2", "-i", "0.2", "www.example.com"]).good();
@@ -169,19 +188,34 @@ fn a_capture_of_every_port_is_right() {
 
     let all = fields(&file, "frame", &["frame.interface_name", "frame.time_epoch"]);
     let ports: BTreeSet<&str> = all.iter().map(|f| f[0].as_str()).collect();
-    for p in ["pc.eth0", "switch.pc", "home-router.lan", "home-router.wan", "bas.access", "core1.bas", "firewall.outside", "cache.site", "web.eth0"] {
+    for p in [
+        "pc.eth0",
+        "switch.pc",
+        "home-router.lan",
+        "home-router.wan",
+        "bas.access",
+        "core1.bas",
+        "firewall.outside",
+        "cache.site",
+        "web.eth0",
+    ] {
         assert!(ports.contains(p), "{p}: {ports:?}");
     }
     let times: Vec<&str> = all.iter().map(|f| f[1].as_str()).collect();
     assert!(times.is_sorted(), "times go back");
 
     // PPPoE between home-router and bas, and nowhere else.
-    let pppoe: BTreeSet<String> = fields(&file, "pppoes || pppoed", &["frame.interface_name"]).into_iter().map(|mut f| f.remove(0)).collect();
+    let pppoe: BTreeSet<String> =
+        fields(&file, "pppoes || pppoed", &["frame.interface_name"]).into_iter().map(|mut f| f.remove(0)).collect();
     assert_eq!(pppoe.into_iter().collect::<Vec<_>>(), ["bas.access", "home-router.wan"]);
 
     // The request's SYN: MAC addresses change at every router, the server's IP
     // address nowhere, the client's at NAT alone.
-    let syn = fields(&file, "tcp.flags.syn == 1 && tcp.flags.ack == 0 && tcp.dstport == 80", &["frame.interface_name", "eth.src", "eth.dst", "ip.src", "ip.dst"]);
+    let syn = fields(
+        &file,
+        "tcp.flags.syn == 1 && tcp.flags.ack == 0 && tcp.dstport == 80",
+        &["frame.interface_name", "eth.src", "eth.dst", "ip.src", "ip.dst"],
+    );
     let mut at: BTreeMap<&str, &Vec<String>> = BTreeMap::new();
     for f in &syn {
         at.entry(&f[0]).or_insert(f);
@@ -273,7 +307,8 @@ fn harmful_packets_are_dropped_under_their_names() {
 fn names_and_proxies_of_the_person_stay_outside() {
     let lab = Lab::up("web-path-nocache");
     let run = |args: &[&str]| {
-        let o = lab.command(args).env("http_proxy", "http://127.0.0.1:9").env("HTTP_PROXY", "http://127.0.0.1:9").stdin(Stdio::null()).output();
+        let o =
+            lab.command(args).env("http_proxy", "http://127.0.0.1:9").env("HTTP_PROXY", "http://127.0.0.1:9").stdin(Stdio::null()).output();
         String::from_utf8(o.expect("lab runs").stdout).expect("UTF-8")
     };
     let page = run(&["curl", "-sS", "-i", PAGE]);

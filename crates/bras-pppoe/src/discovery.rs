@@ -91,7 +91,8 @@ impl Bas {
         }
         let unique = Tags::find(payload, tag::HOST_UNIQ).map(<[u8]>::to_vec);
         // Our PADS was lost: the same session again, if PPP has not begun to speak.
-        let again = self.sessions.iter().find(|(_, s)| s.port == port && s.mac == from && s.host_uniq == unique && unique.is_some() && !s.up);
+        let again =
+            self.sessions.iter().find(|(_, s)| s.port == port && s.mac == from && s.host_uniq == unique && unique.is_some() && !s.up);
         let id = match again.map(|(_, s)| s.id) {
             Some(id) => id,
             None => {

@@ -11,7 +11,8 @@ use flow::icmp::Error;
 use flow::{IpHop, Links, Packet, Route, hop};
 use node::config::NodeConfig;
 use node::{
-    Burst, Cause, Cidr, Command, CommandError, Cursor, Cx, DropReason, Element, Event, Frame, Parent, PortId, Query, QueryError, Reply, Rows, Time,
+    Burst, Cause, Cidr, Command, CommandError, Cursor, Cx, DropReason, Element, Event, Frame, Parent, PortId, Query, QueryError, Reply,
+    Rows, Time,
 };
 use ppp::{Addresses, AuthProtocol, Config, Event as PppEvent, Phase, Ppp, Side};
 use rand::RngExt;
@@ -89,7 +90,12 @@ impl Bas {
         let local = settings.local.unwrap_or(first);
         for u in &settings.users {
             if let Some(a) = u.address {
-                anyhow::ensure!(settings.pool.contains(a) && a != local, "user `{}`: {a} is not free in the pool {}", u.name, settings.pool);
+                anyhow::ensure!(
+                    settings.pool.contains(a) && a != local,
+                    "user `{}`: {a} is not free in the pool {}",
+                    u.name,
+                    settings.pool
+                );
             }
         }
         let fixed = settings.users.iter().filter_map(|u| u.address);
@@ -265,7 +271,7 @@ impl Bas {
                 s.rx = (s.rx.0 + 1, s.rx.1 + f.len() as u64);
                 let own_address = s.address;
                 if let Some(p) = hop::packet(cx, f) {
-                    self.from_subscriber(cx, own_address, id, p);
+                    self.subscriber_packet(cx, own_address, id, p);
                 }
             }
             Some(protocol::IPV4) => cx.drop(f, DropReason::PppNotOpen),
@@ -278,7 +284,7 @@ impl Bas {
         }
     }
 
-    fn from_subscriber(&mut self, cx: &mut Cx<'_>, own: Option<Ipv4Addr>, id: u16, p: Packet) {
+    fn subscriber_packet(&mut self, cx: &mut Cx<'_>, own: Option<Ipv4Addr>, id: u16, p: Packet) {
         // RFC 2827: a subscriber speaks from the address it was given.
         if Some(p.header.src) != own {
             return cx.drop(p.frame, DropReason::SpoofedSource);
@@ -362,14 +368,28 @@ impl Element for Bas {
     }
 
     fn views(&self) -> &'static [(&'static str, &'static str)] {
-        const VIEWS: &[(&str, &str)] = &[("sessions", "PPPoE sessions"), ("log", "sessions that ended, and why"), hop::VIEWS[0], hop::VIEWS[1]];
+        const VIEWS: &[(&str, &str)] =
+            &[("sessions", "PPPoE sessions"), ("log", "sessions that ended, and why"), hop::VIEWS[0], hop::VIEWS[1]];
         VIEWS
     }
 
     fn show(&self, q: &Query, from: Cursor, rows: &mut Rows) -> Result<Option<Cursor>, QueryError> {
         match q.what.as_str() {
             "sessions" => {
-                rows.columns(&["session", "mac", "user", "phase", "address", "auth", "mtu", "up-s", "rx-packets", "tx-packets", "rx-bytes", "tx-bytes"]);
+                rows.columns(&[
+                    "session",
+                    "mac",
+                    "user",
+                    "phase",
+                    "address",
+                    "auth",
+                    "mtu",
+                    "up-s",
+                    "rx-packets",
+                    "tx-packets",
+                    "rx-bytes",
+                    "tx-bytes",
+                ]);
                 Ok(rows.page(self.sessions.values(), from, |rows, s| {
                     let phase = if s.up { "up" } else { s.ppp.phase().name() };
                     rows.row([

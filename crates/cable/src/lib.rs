@@ -7,9 +7,7 @@
 
 #![forbid(unsafe_code)]
 
-use node::{
-    Burst, Cause, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Query, QueryError, Rows, Time,
-};
+use node::{Burst, Cause, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Query, QueryError, Rows, Time};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -229,7 +227,20 @@ impl Element for Cable {
         if q.what != "links" {
             return Err(QueryError::Unknown(q.what.clone()));
         }
-        rows.columns(&["from", "to", "delay-ms", "jitter-ms", "rate-kbit", "loss", "reorder", "duplicate", "corrupt", "waiting", "passed", "lost"]);
+        rows.columns(&[
+            "from",
+            "to",
+            "delay-ms",
+            "jitter-ms",
+            "rate-kbit",
+            "loss",
+            "reorder",
+            "duplicate",
+            "corrupt",
+            "waiting",
+            "passed",
+            "lost",
+        ]);
         Ok(rows.page(self.lanes.iter().enumerate(), from, |rows, (i, l)| {
             let [a, b] = &self.names[i / 2];
             let (a, b) = if i % 2 == 0 { (a, b) } else { (b, a) };

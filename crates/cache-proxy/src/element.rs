@@ -5,7 +5,9 @@ use crate::proxy::Proxy;
 use flow::frag::Reassembler;
 use flow::{IpHop, NoLinks, Packet, hop};
 use netstack::Sockets;
-use node::{Burst, Cause, Cidr, Command, CommandError, Cursor, Cx, DropReason, Element, Event, PortId, Query, QueryError, Reply, Rows, Time};
+use node::{
+    Burst, Cause, Cidr, Command, CommandError, Cursor, Cx, DropReason, Element, Event, PortId, Query, QueryError, Reply, Rows, Time,
+};
 use std::cell::RefCell;
 use std::rc::Rc;
 use wire::be16;
@@ -110,8 +112,7 @@ impl Element for Cache {
     }
 
     fn views(&self) -> &'static [(&'static str, &'static str)] {
-        const VIEWS: &[(&str, &str)] =
-            &[("store", "stored responses"), ("connections", "TCP connections"), hop::VIEWS[0], hop::VIEWS[1]];
+        const VIEWS: &[(&str, &str)] = &[("store", "stored responses"), ("connections", "TCP connections"), hop::VIEWS[0], hop::VIEWS[1]];
         VIEWS
     }
 

@@ -36,7 +36,12 @@ const COLLAPSE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 enum Fetch {
     Asking,
-    Filling { policy: Rc<CachePolicy>, status: StatusCode, body: Shared, len: u64 },
+    Filling {
+        policy: Rc<CachePolicy>,
+        status: StatusCode,
+        body: Shared,
+        len: u64,
+    },
     /// Not to be shared: each waiting request goes its own way.
     NotShared,
 }
@@ -163,7 +168,8 @@ impl Proxy {
         let plain = without_conditions(&plan.parts);
         let Some(s) = stored else {
             if only_if_cached(&plan.parts.headers) {
-                return self.finish(error(StatusCode::GATEWAY_TIMEOUT, "It is not in the cache."), "fwd=uri-miss; detail=\"only-if-cached\"");
+                return self
+                    .finish(error(StatusCode::GATEWAY_TIMEOUT, "It is not in the cache."), "fwd=uri-miss; detail=\"only-if-cached\"");
             }
             return self.fetch(upstream, plan, "uri-miss").await;
         };
@@ -430,7 +436,14 @@ fn origin_form(parts: &http::request::Parts, method: &Method, body: Out) -> Requ
 fn without_conditions(p: &http::request::Parts) -> http::request::Parts {
     let mut q = p.clone();
     q.method = Method::GET;
-    for n in [RANGE, IF_RANGE, http::header::IF_NONE_MATCH, http::header::IF_MODIFIED_SINCE, http::header::IF_MATCH, http::header::IF_UNMODIFIED_SINCE] {
+    for n in [
+        RANGE,
+        IF_RANGE,
+        http::header::IF_NONE_MATCH,
+        http::header::IF_MODIFIED_SINCE,
+        http::header::IF_MATCH,
+        http::header::IF_UNMODIFIED_SINCE,
+    ] {
         q.headers.remove(n);
     }
     q

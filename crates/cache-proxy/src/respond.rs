@@ -19,7 +19,15 @@ pub(crate) fn strip_hop_by_hop(h: &mut HeaderMap) {
         .flat_map(|v| v.split(','))
         .filter_map(|n| n.trim().parse().ok())
         .collect();
-    let fixed = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection")];
+    let fixed = [
+        CONNECTION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+    ];
     for n in named.into_iter().chain(fixed) {
         h.remove(n);
     }
@@ -47,7 +55,13 @@ pub(crate) enum Source {
 
 /// Answers a GET or HEAD from a response's head and body: conditions and ranges
 /// are the cache's to evaluate (RFC 9111 §4.3.2).
-pub(crate) fn from_stored(method: &Method, request: &HeaderMap, status: StatusCode, mut headers: HeaderMap, source: Source) -> Response<Out> {
+pub(crate) fn from_stored(
+    method: &Method,
+    request: &HeaderMap,
+    status: StatusCode,
+    mut headers: HeaderMap,
+    source: Source,
+) -> Response<Out> {
     headers.remove(TRANSFER_ENCODING);
     let len = match &source {
         Source::Whole(b) => b.len() as u64,
@@ -106,7 +120,8 @@ pub(crate) fn from_stored(method: &Method, request: &HeaderMap, status: StatusCo
 /// An error of the cache's own.
 pub(crate) fn error(status: StatusCode, text: &str) -> Response<Out> {
     let title = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or(""));
-    let html = format!("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title><h1>{title}</h1><p>{text}</p></html>\n");
+    let html =
+        format!("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title><h1>{title}</h1><p>{text}</p></html>\n");
     let mut r = Response::new(Out::bytes(html));
     *r.status_mut() = status;
     r.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

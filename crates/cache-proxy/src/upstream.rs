@@ -53,7 +53,8 @@ impl Upstream {
             ConnectError::Refused => Failed::Unreachable(format!("{} refuses connections", self.server)),
             e => Failed::Unreachable(format!("{}: {e}", self.server)),
         })?;
-        let (send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| Failed::Broken(e.to_string()))?;
+        let (send, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| Failed::Broken(e.to_string()))?;
         tokio::task::spawn_local(async move {
             // Its errors reach the request that waits for it.
             let _ = connection.await;

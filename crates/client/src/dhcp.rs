@@ -179,7 +179,10 @@ impl Dhcp {
         let n = data.len() + 8;
         let b = f.grow(ipv4::HEADER_LEN + n);
         let src = src.unwrap_or(Ipv4Addr::UNSPECIFIED);
-        ipv4::write_header(b, &New { payload_len: n, ident: 0, df: false, tos: 0x10, ttl: 64, protocol: protocol::UDP, src, dst: Ipv4Addr::BROADCAST });
+        ipv4::write_header(
+            b,
+            &New { payload_len: n, ident: 0, df: false, tos: 0x10, ttl: 64, protocol: protocol::UDP, src, dst: Ipv4Addr::BROADCAST },
+        );
         b[20..28].copy_from_slice(&[0, 68, 0, 67, (n >> 8) as u8, n as u8, 0, 0]);
         b[28..].copy_from_slice(&data);
         ipv4::fill_l4_checksum(b);
@@ -204,7 +207,9 @@ impl Dhcp {
                 self.request(cx, m.yiaddr(), Some(server));
                 Some(Change::Nothing)
             }
-            (MessageType::Ack, State::Requesting { offer, server: chosen }) if server == chosen && m.yiaddr() == offer => Some(self.bind(cx.now, &m, server)),
+            (MessageType::Ack, State::Requesting { offer, server: chosen }) if server == chosen && m.yiaddr() == offer => {
+                Some(self.bind(cx.now, &m, server))
+            }
             (MessageType::Ack, State::Bound) if Some(m.yiaddr()) == self.lease.address => Some(self.bind(cx.now, &m, server)),
             (MessageType::Nak, State::Requesting { .. } | State::Bound) => {
                 let had = self.lease.address.is_some();

@@ -132,7 +132,12 @@ impl Browser {
         };
         let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
         let method = if data.is_some() { Method::POST } else { Method::GET };
-        let mut request = Request::builder().method(method.clone()).uri(path).header(HOST, &host).header(USER_AGENT, "packet-journey").header(ACCEPT, "*/*");
+        let mut request = Request::builder()
+            .method(method.clone())
+            .uri(path)
+            .header(HOST, &host)
+            .header(USER_AGENT, "packet-journey")
+            .header(ACCEPT, "*/*");
         if data.is_some() {
             request = request.header(CONTENT_TYPE, "application/octet-stream");
         }

@@ -32,7 +32,6 @@ pub fn build(s: Setup<Settings>) -> anyhow::Result<Role<Host>> {
     let seed = rand::RngExt::random(&mut rng);
     let (host, net) = Host::new(&s.config, &s.settings.routes, seed, Limits { connections: 256, ..Limits::default() }, s.clock, s.wake)?;
     let catalog = Rc::new(zones::catalog(&s.config, &s.settings)?);
-    let tasks: Vec<node::Task> =
-        vec![Box::pin(serve::udp(net.clone(), Rc::clone(&catalog))), Box::pin(serve::tcp(net, catalog))];
+    let tasks: Vec<node::Task> = vec![Box::pin(serve::udp(net.clone(), Rc::clone(&catalog))), Box::pin(serve::tcp(net, catalog))];
     Ok(Role { element: host, tasks, allow: node::Allow::default(), asker: None })
 }

@@ -115,4 +115,3 @@ async fn connection(net: &Net, catalog: &Catalog, mut s: TcpStream) -> std::io::
         s.write_all(&bytes).await?;
     }
 }
-

@@ -137,7 +137,12 @@ impl Firewall {
             // The cache speaks with its clients' addresses, so inside may use
             // those; its own links' addresses only on their own link.
             Zone::Inside => {
-                own || self.hop.interfaces.iter().enumerate().any(|(i, x)| i != index && x.addr.contains(src) && self.zones[i] == Zone::Outside)
+                own || self
+                    .hop
+                    .interfaces
+                    .iter()
+                    .enumerate()
+                    .any(|(i, x)| i != index && x.addr.contains(src) && self.zones[i] == Zone::Outside)
             }
         }
     }
@@ -229,8 +234,13 @@ impl Element for Firewall {
     }
 
     fn views(&self) -> &'static [(&'static str, &'static str)] {
-        const VIEWS: &[(&str, &str)] =
-            &[conntrack::VIEW, ("rules", "rules and how often each decided"), ("log", "what was denied lately"), hop::VIEWS[0], hop::VIEWS[1]];
+        const VIEWS: &[(&str, &str)] = &[
+            conntrack::VIEW,
+            ("rules", "rules and how often each decided"),
+            ("log", "what was denied lately"),
+            hop::VIEWS[0],
+            hop::VIEWS[1],
+        ];
         VIEWS
     }
 

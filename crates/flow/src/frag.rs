@@ -109,7 +109,7 @@ impl Reassembler {
         let (start, end) = (h.offset, h.offset + len);
         let reason = if end + h.header_len > 65_535 {
             Some(DropReason::OversizedFragment)
-        } else if (h.mf && (len == 0 || len % 8 != 0)) || (start == 0 && len < 8) || is_tiny(h, start, len) {
+        } else if (h.mf && (len == 0 || !len.is_multiple_of(8))) || (start == 0 && len < 8) || is_tiny(h, start, len) {
             Some(DropReason::TinyFragment)
         } else {
             None
@@ -134,14 +134,15 @@ impl Reassembler {
             return None;
         }
         let at = e.list.partition_point(|(s, _, _)| *s < start);
-        let exact = e.list.get(at).is_some_and(|(s, t, p)| *s == start && *t == end && p.data()[p.len() - len..] == f.data()[f.len() - len..]);
+        let exact =
+            e.list.get(at).is_some_and(|(s, t, p)| *s == start && *t == end && p.data()[p.len() - len..] == f.data()[f.len() - len..]);
         if exact {
             cx.consume(f); // the same piece twice is a duplicate, no overlap
             return None;
         }
         let overlaps = (at > 0 && e.list[at - 1].1 > start) || e.list.get(at).is_some_and(|(s, _, _)| *s < end);
-        let contradicts = e.total.is_some_and(|t| end > t || (!h.mf && end != t))
-            || (!h.mf && e.list.last().is_some_and(|(_, t, _)| *t > end));
+        let contradicts =
+            e.total.is_some_and(|t| end > t || (!h.mf && end != t)) || (!h.mf && e.list.last().is_some_and(|(_, t, _)| *t > end));
         if overlaps || contradicts {
             self.poison(cx, key, DropReason::OverlappingFragment);
             cx.drop(f, DropReason::OverlappingFragment);

@@ -9,9 +9,9 @@
 
 use crate::fib::{Fib, Route, StaticRoute};
 use crate::icmp::{self, Bucket, Error};
-use crate::tuple::Tuple;
 use crate::neighbour::Neighbours;
-use crate::{frag, fib};
+use crate::tuple::Tuple;
+use crate::{fib, frag};
 use node::config::NodeConfig;
 use node::{Cause, Cidr, Cursor, Cx, DropReason, Frame, PortId, Query, Rows, Time};
 use std::net::Ipv4Addr;

@@ -113,12 +113,13 @@ impl Neighbours {
         if !probe {
             self.learn(cx, index, i, &arp);
         }
-        if arp.op == 1 && arp.tpa == i.addr.addr {
-            if let Some(mut r) = cx.make(Parent::Of(f.seq)) {
-                let reply = Arp { op: 2, sha: i.mac, spa: i.addr.addr, tha: arp.sha, tpa: arp.spa };
-                put(&mut r, arp.sha, i.mac, &reply);
-                cx.send(i.port, r, || Cause::Answered);
-            }
+        if arp.op == 1
+            && arp.tpa == i.addr.addr
+            && let Some(mut r) = cx.make(Parent::Of(f.seq))
+        {
+            let reply = Arp { op: 2, sha: i.mac, spa: i.addr.addr, tha: arp.sha, tpa: arp.spa };
+            put(&mut r, arp.sha, i.mac, &reply);
+            cx.send(i.port, r, || Cause::Answered);
         }
         cx.consume(f);
     }

@@ -63,7 +63,10 @@ pub(crate) fn capture(r: &Running, wanted: &[String], to: &str) -> Result<ExitCo
     } else {
         c.stdin(Stdio::null());
         if to == "-" {
-            anyhow::ensure!(!io::stdout().is_terminal(), "pcapng is not for a terminal: pipe it (lab capture | wireshark -k -i -), or write it with -w FILE");
+            anyhow::ensure!(
+                !io::stdout().is_terminal(),
+                "pcapng is not for a terminal: pipe it (lab capture | wireshark -k -i -), or write it with -w FILE"
+            );
         } else {
             c.stdout(File::create(to).with_context(|| to.to_owned())?);
         }

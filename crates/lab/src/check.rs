@@ -28,7 +28,9 @@ pub(crate) fn problem() -> Option<String> {
             return Some("/dev/net/tun is not there. Mend it with (as root): modprobe tun".into());
         }
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-            return Some("/dev/net/tun cannot be opened by you. Mend it with (as root): chmod 0666 /dev/net/tun; or run the lab as root".into());
+            return Some(
+                "/dev/net/tun cannot be opened by you. Mend it with (as root): chmod 0666 /dev/net/tun; or run the lab as root".into(),
+            );
         }
         Err(e) => return Some(format!("/dev/net/tun: {e}. Mend it with (as root): modprobe tun")),
         Ok(_) => {}

@@ -91,7 +91,8 @@ enum Command {
         json: bool,
     },
     /// An act of a node's role, e.g. `command switch flush`
-    Command {
+    #[command(name = "command")]
+    Act {
         /// The node
         node: String,
         /// Its words
@@ -146,7 +147,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Exec { node, command } => enter::exec(&state::pick(name)?, &node, &command),
         Command::Capture { ports, write } => capture::capture(&state::pick(name)?, &ports, &write),
         Command::Show { node, what, json } => show::show(&state::pick(name)?, &node, what.as_deref(), json),
-        Command::Command { node, words } => show::command(&state::pick(name)?, &node, words),
+        Command::Act { node, words } => show::command(&state::pick(name)?, &node, words),
         Command::Check => check::check(),
         Command::Plan { file } => plan::print(&cli.files, &file),
         Command::Hold(args) => holder::hold(args),

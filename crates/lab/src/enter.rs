@@ -14,9 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
 
 /// Variables of the person's that would lead a command out of the lab.
-const PROXIES: &[&str] = &[
-    "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
-];
+const PROXIES: &[&str] =
+    &["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"];
 
 /// Where the person was; the lab's mount namespace begins at its root.
 const CWD: &str = "LAB_CWD";
@@ -46,7 +45,8 @@ pub(crate) fn join(r: &Running) -> Result<()> {
     };
     let (user, pid, mnt) = (open("user")?, open("pid")?, open("mnt")?);
     let same = std::fs::read_link("/proc/self/ns/user").ok() == std::fs::read_link(format!("/proc/{}/ns/user", r.holder)).ok();
-    let enter = |f: &File, what| move_into_link_name_space(f.as_fd(), Some(what)).with_context(|| format!("entering `{}` ({what:?})", r.name));
+    let enter =
+        |f: &File, what| move_into_link_name_space(f.as_fd(), Some(what)).with_context(|| format!("entering `{}` ({what:?})", r.name));
     if !same {
         enter(&user, LinkNameSpaceType::User)?;
         keep_capabilities()?;

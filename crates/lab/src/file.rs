@@ -160,7 +160,10 @@ impl Impairment {
     fn is_clean(&self) -> bool {
         let parts = [self.loss, self.reorder, self.duplicate, self.corrupt];
         let times = [self.delay, self.jitter];
-        self.rate.is_none() && self.queue.is_none() && parts.iter().flatten().all(|p| p.0 == 0.0) && times.iter().flatten().all(|t| t.0.is_zero())
+        self.rate.is_none()
+            && self.queue.is_none()
+            && parts.iter().flatten().all(|p| p.0 == 0.0)
+            && times.iter().flatten().all(|t| t.0.is_zero())
     }
 
     /// As the cable role's settings.

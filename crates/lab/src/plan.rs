@@ -112,7 +112,8 @@ fn cables(f: &LabFile, p: &mut Plan) {
         for (side, end, full) in [("a", &a, 0), ("b", &b, 1)] {
             let name = format!("c{i}{side}");
             let veth = format!("{name}-x");
-            let _ = writeln!(p.links, "link add name {} netns {} mtu {mtu} type veth peer name {veth} netns {CABLE} mtu {mtu}", end.1, end.0);
+            let _ =
+                writeln!(p.links, "link add name {} netns {} mtu {mtu} type veth peer name {veth} netns {CABLE} mtu {mtu}", end.1, end.0);
             let mac = Mac::of_lab(0, ports.len() as u8);
             let config = PortConfig { name, mac, mtu: *mtu, address: None, peer: l.ends[full].get_ref().clone() };
             ports.push(PlannedPort { config, veth });

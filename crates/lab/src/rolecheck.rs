@@ -44,7 +44,9 @@ fn ask_all(lab: &Lab, plan: &Plan, bin: &Path, dir: &Path) -> Result<()> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("role `{role}` of node `{}`: {} cannot be run; build it with: cargo build --release", n.name, program.display()))?;
+            .with_context(|| {
+                format!("role `{role}` of node `{}`: {} cannot be run; build it with: cargo build --release", n.name, program.display())
+            })?;
         asked.push((n.name.clone(), child));
     }
     for (node, child) in asked {

@@ -49,7 +49,8 @@ fn ask(r: &Running, node: &str, q: &Request) -> Result<Vec<Value>> {
 fn table(r: &Running, node: &str, what: &str) -> Result<Table> {
     let pages = ask(r, node, &Request::Show(what.to_owned()))?;
     let columns = pages.first().and_then(|p| serde_json::from_value(p["columns"].clone()).ok()).unwrap_or_default();
-    let mut rows: Vec<Vec<Value>> = pages.iter().flat_map(|p| serde_json::from_value::<Vec<Vec<Value>>>(p["rows"].clone()).unwrap_or_default()).collect();
+    let mut rows: Vec<Vec<Value>> =
+        pages.iter().flat_map(|p| serde_json::from_value::<Vec<Vec<Value>>>(p["rows"].clone()).unwrap_or_default()).collect();
     if what == "counters" {
         rows.extend(kernel(r, node)?);
     }
@@ -82,7 +83,12 @@ fn kernel(r: &Running, node: &str) -> Result<Vec<Vec<Value>>> {
             rows.push(vec!["kernel".into(), format!("kernel:{name}.{what}").into(), v.clone()]);
         }
         for f in run(&["tc", "-j", "-s", "filter", "show", "dev", name, "ingress"])? {
-            let over = f["options"]["actions"].as_array().into_iter().flatten().map(|a| a["stats"]["overlimits"].as_u64().unwrap_or(0)).sum::<u64>();
+            let over = f["options"]["actions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|a| a["stats"]["overlimits"].as_u64().unwrap_or(0))
+                .sum::<u64>();
             if f["options"]["actions"].is_array() {
                 rows.push(vec!["kernel".into(), format!("kernel:{name}.redirect-overlimits").into(), over.into()]);
             }
@@ -122,7 +128,11 @@ pub(crate) fn show(r: &Running, node: &str, what: Option<&str>, json: bool) -> R
     enter::known(r, node)?;
     if let Some(w) = what {
         let t = table(r, node, w)?;
-        if json { println!("{:#}", objects(&t)) } else { print(&t) }
+        if json {
+            println!("{:#}", objects(&t))
+        } else {
+            print(&t)
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let views = ask(r, node, &Request::Views)?;

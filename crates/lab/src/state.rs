@@ -38,7 +38,8 @@ impl Running {
 
     /// Asks the holder.
     pub(crate) fn ask(&self, a: &Ask) -> Result<serde_json::Value> {
-        let mut s = self.connect(&format!("{RUN}/holder.sock")).with_context(|| format!("the holder of `{}` does not answer", self.name))?;
+        let mut s =
+            self.connect(&format!("{RUN}/holder.sock")).with_context(|| format!("the holder of `{}` does not answer", self.name))?;
         writeln!(s, "{}", serde_json::to_string(a)?)?;
         let mut line = String::new();
         BufReader::new(s).read_line(&mut line)?;

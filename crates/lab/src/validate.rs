@@ -43,14 +43,19 @@ pub(crate) fn validate(text: &str, f: &LabFile) -> Result<(), LabError> {
                 let role = r.get_ref().as_str();
                 if !ROLES.contains(&role) {
                     let all = ROLES.join(", ");
-                    return bad(r.span(), format!("there is no role `{role}`, expected one of: {all}{}", hint(role, ROLES.iter().copied())));
+                    return bad(
+                        r.span(),
+                        format!("there is no role `{role}`, expected one of: {all}{}", hint(role, ROLES.iter().copied())),
+                    );
                 }
                 if !n.start.is_empty() || !n.dns.is_empty() || n.gateway.is_some() {
                     return bad(key.span(), format!("`{name}` is a role: `start`, `dns` and `gateway` are for kind = \"host\""));
                 }
             }
             (None, Some(k)) if k.get_ref() == "host" => {}
-            (None, Some(k)) => return bad(k.span(), format!("there is no kind `{}`, expected `host`{}", k.get_ref(), hint(k.get_ref(), ["host"]))),
+            (None, Some(k)) => {
+                return bad(k.span(), format!("there is no kind `{}`, expected `host`{}", k.get_ref(), hint(k.get_ref(), ["host"])));
+            }
             (None, None) => return bad(key.span(), format!("node `{name}` needs a `role`, or kind = \"host\"")),
             (Some(_), Some(k)) => return bad(k.span(), format!("node `{name}` has a role; a kind is for nodes without one")),
         }

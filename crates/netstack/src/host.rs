@@ -23,7 +23,14 @@ impl Host {
     ///
     /// # Errors
     /// If a route's gateway is on no link.
-    pub fn new(config: &NodeConfig, routes: &[StaticRoute], seed: u64, limits: Limits, clock: Clock, wake: Wake) -> anyhow::Result<(Host, Net)> {
+    pub fn new(
+        config: &NodeConfig,
+        routes: &[StaticRoute],
+        seed: u64,
+        limits: Limits,
+        clock: Clock,
+        wake: Wake,
+    ) -> anyhow::Result<(Host, Net)> {
         let mtu = config.ports.iter().map(|p| p.mtu).min().unwrap_or(1500);
         let sockets = Rc::new(RefCell::new(Sockets::new(mtu, seed, limits, wake)));
         let hop = IpHop::new(config, routes)?;

@@ -12,8 +12,8 @@
 
 mod device;
 mod host;
-mod net;
 pub mod http;
+mod net;
 pub mod resolve;
 mod sockets;
 mod stream;

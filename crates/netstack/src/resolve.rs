@@ -15,7 +15,7 @@ const WAIT: Duration = Duration::from_millis(1500);
 /// Rounds over all servers.
 const TRIES: usize = 3;
 /// Names kept at most.
-const CACHE: usize = 1024;
+const CACHED: usize = 1024;
 
 /// Why a name has no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,11 +37,14 @@ pub enum ResolveError {
     NoServer,
 }
 
+/// Addresses of names, and until when they are good.
+type Cache = HashMap<String, (Vec<Ipv4Addr>, Time)>;
+
 /// A resolver with a cache.
 #[derive(Clone)]
 pub struct Resolver {
     net: Net,
-    cache: Rc<RefCell<HashMap<String, (Vec<Ipv4Addr>, Time)>>>,
+    cache: Rc<RefCell<Cache>>,
 }
 
 impl Resolver {
@@ -108,7 +111,7 @@ impl Resolver {
         let now = self.net.clock().now();
         let mut cache = self.cache.borrow_mut();
         cache.retain(|_, (_, until)| *until > now);
-        if cache.len() < CACHE {
+        if cache.len() < CACHED {
             cache.insert(name.into(), (found.clone(), now + Duration::from_secs(u64::from(ttl.min(86_400)))));
         }
         Ok((found, false))

@@ -411,11 +411,18 @@ impl Sockets {
             s.set_timeout(Some(UNACKNOWLEDGED));
         }
         let (readable, writable) = (s.can_recv() || !s.may_recv(), s.can_send() || !s.may_send());
-        let open = matches!(state, State::Established | State::CloseWait | State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck);
-        if readable && state != State::SynSent && let Some(w) = c.read_waker.take() {
+        let open =
+            matches!(state, State::Established | State::CloseWait | State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck);
+        if readable
+            && state != State::SynSent
+            && let Some(w) = c.read_waker.take()
+        {
             w.wake();
         }
-        if writable && state != State::SynSent && let Some(w) = c.write_waker.take() {
+        if writable
+            && state != State::SynSent
+            && let Some(w) = c.write_waker.take()
+        {
             w.wake();
         }
         if open && let Some(port) = c.pending.take() {
@@ -536,10 +543,11 @@ impl Sockets {
                 self.service(cx, i);
             }
         }
-        let waits = &self.time_wait;
-        while let Some(e) = self.time_wait_age.expired(now, |e| waits.get(e).map(|w| w.until)) {
+        loop {
+            let waits = &self.time_wait;
+            let over = self.time_wait_age.expired(now, |e| waits.get(e).map(|w| w.until));
+            let Some(e) = over else { break };
             self.time_wait.remove(&e);
-            return self.poll(cx);
         }
         while let Some((from, to, data)) = self.udp_out.pop_front() {
             self.send_udp(cx, from, to, &data);

@@ -112,8 +112,8 @@ where
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let _ = std::fs::remove_file(&config.control);
-        let listener = tokio::net::UnixListener::bind(&config.control)
-            .with_context(|| format!("control socket {}", config.control.display()))?;
+        let listener =
+            tokio::net::UnixListener::bind(&config.control).with_context(|| format!("control socket {}", config.control.display()))?;
         let notify = Notify::from_env(&config.node);
         let enforced = sandbox::enter(&role.allow).context("giving up privileges")?;
         tracing::info!("{} runs with {} ports ({enforced})", config.node, taps.len());

@@ -22,11 +22,8 @@ pub(crate) fn enter(allow: &Allow) -> Result<&'static str> {
     rustix::thread::set_no_new_privs(true).context("no_new_privs")?;
     let none = rustix::thread::CapabilitySet::empty();
     rustix::thread::clear_ambient_capability_set().context("ambient capabilities")?;
-    rustix::thread::set_capabilities(
-        None,
-        rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none },
-    )
-    .context("capabilities")?;
+    rustix::thread::set_capabilities(None, rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none })
+        .context("capabilities")?;
     let abi = ABI::V5;
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(abi))?

@@ -7,8 +7,8 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::str::FromStr;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
 pub use toml::Spanned as Span;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 /// A mistake in a lab file, at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -38,28 +38,20 @@ impl Rows {
 
     /// Adds the page of `all` that starts at `from`: for tables that can count
     /// their rows. Returns where the next page starts.
-    pub fn page<T>(
-        &mut self,
-        all: impl Iterator<Item = T>,
-        from: Cursor,
-        mut add: impl FnMut(&mut Rows, T),
-    ) -> Option<Cursor> {
-        let mut n = from.0;
-        for item in all.skip(usize::try_from(from.0).unwrap_or(usize::MAX)) {
+    pub fn page<T>(&mut self, all: impl Iterator<Item = T>, from: Cursor, mut add: impl FnMut(&mut Rows, T)) -> Option<Cursor> {
+        let rest = all.skip(usize::try_from(from.0).unwrap_or(usize::MAX));
+        for (n, item) in (from.0..).zip(rest) {
             if self.full() {
                 return Some(Cursor(n));
             }
             add(self, item);
-            n += 1;
         }
         None
     }
 
     /// Rows as JSON objects.
     pub fn to_json(&self) -> Vec<Value> {
-        let object = |row: &Vec<Value>| {
-            Value::Object(self.columns.iter().map(|c| (*c).to_owned()).zip(row.iter().cloned()).collect())
-        };
+        let object = |row: &Vec<Value>| Value::Object(self.columns.iter().map(|c| (*c).to_owned()).zip(row.iter().cloned()).collect());
         self.rows.iter().map(object).collect()
     }
 }

@@ -129,7 +129,7 @@ impl CaptureSocket {
                 }
                 c = libc::CMSG_NXTHDR(&raw const msg, c);
             }
-            let outgoing = from.sll_pkttype == libc::PACKET_OUTGOING as u8;
+            let outgoing = from.sll_pkttype == libc::PACKET_OUTGOING;
             Ok(Some(Captured { at, outgoing, original_len, data }))
         }
     }

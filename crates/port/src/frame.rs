@@ -145,11 +145,7 @@ impl Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        if cfg!(debug_assertions)
-            && !self.buf.is_empty()
-            && !std::thread::panicking()
-            && !TEARDOWN.with(Cell::get)
-        {
+        if cfg!(debug_assertions) && !self.buf.is_empty() && !std::thread::panicking() && !TEARDOWN.with(Cell::get) {
             panic!("a frame ended by neither send nor drop: {:?}", self.seq);
         }
     }
@@ -244,12 +240,7 @@ impl Pool {
     ///
     /// # Errors
     /// What `read` returned; `OutOfMemory` when the pool is empty.
-    pub fn read_with(
-        &mut self,
-        room: usize,
-        now: Time,
-        read: impl FnOnce(&mut [u8]) -> std::io::Result<usize>,
-    ) -> std::io::Result<Frame> {
+    pub fn read_with(&mut self, room: usize, now: Time, read: impl FnOnce(&mut [u8]) -> std::io::Result<usize>) -> std::io::Result<Frame> {
         let Some(mut f) = self.take(room, now) else {
             return Err(std::io::ErrorKind::OutOfMemory.into());
         };

@@ -8,8 +8,8 @@ mod tap;
 mod time;
 mod watch;
 
-pub use capture::{Captured, CaptureSocket};
-pub use frame::{Burst, Csum, Frame, FrameSeq, Pool, BURST, HEADROOM, teardown};
+pub use capture::{CaptureSocket, Captured};
+pub use frame::{BURST, Burst, Csum, Frame, FrameSeq, HEADROOM, Pool, teardown};
 pub use tap::Tap;
 pub use time::Time;
 pub use watch::{Owned, watch};

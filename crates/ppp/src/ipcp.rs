@@ -96,7 +96,10 @@ impl Negotiator for IpcpOptions {
                 _ => put_option(&mut reject, kind, value),
             }
         }
-        if !self.client && !seen_address && let Some(p) = self.agreed.peer {
+        if !self.client
+            && !seen_address
+            && let Some(p) = self.agreed.peer
+        {
             // RFC 1332 §3.3: a Nak may name an option that the peer left out.
             put_option(&mut nak, ADDRESS, &p.octets());
         }

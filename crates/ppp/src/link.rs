@@ -292,7 +292,8 @@ impl Ppp {
         if self.lcp.input(now, &c, body, &mut self.out, &mut signals) {
             if c.code == 5 && self.reason.is_none() {
                 let said = text(c.data);
-                self.reason = Some(if said.is_empty() { "the peer ended the link".into() } else { format!("the peer ended the link: {said}") });
+                self.reason =
+                    Some(if said.is_empty() { "the peer ended the link".into() } else { format!("the peer ended the link: {said}") });
             }
             self.signals(now, signals);
             return true;
@@ -448,7 +449,9 @@ impl Ppp {
                 self.out.push(Control { code: auth::chap::RESPONSE, id: c.id, data: &data }.to_vec(protocol::CHAP));
                 true
             }
-            (auth::chap::RESPONSE, Side::Server { .. }) if c.id == self.chap_id && self.lcp.options.demanded() == Some(AuthProtocol::Chap) => {
+            (auth::chap::RESPONSE, Side::Server { .. })
+                if c.id == self.chap_id && self.lcp.options.demanded() == Some(AuthProtocol::Chap) =>
+            {
                 let Some((response, name)) = sized(c.data) else { return false };
                 let proof = Proof::Chap { id: c.id, challenge: self.config.challenge.to_vec(), response: response.to_vec() };
                 self.proof(text(name), proof);

@@ -83,16 +83,22 @@ impl Pair {
             let Some(t) = next.filter(|t| *t <= end) else { return false };
             self.now = self.now.max(t);
             while let Some(((t, _), _)) = self.line.first_key_value() {
-                if *t > self.now { break; }
+                if *t > self.now {
+                    break;
+                }
                 let (_, (to, p)) = self.line.pop_first().unwrap();
                 self.ends[to].input(self.now, &p);
             }
-            for e in &mut self.ends { e.poll(self.now); }
+            for e in &mut self.ends {
+                e.poll(self.now);
+            }
         }
     }
 
     fn open(&mut self) {
-        for i in 0..2 { self.ends[i].open(self.now); }
+        for i in 0..2 {
+            self.ends[i].open(self.now);
+        }
     }
 
     fn up(&self) -> bool {

@@ -73,7 +73,8 @@ impl Server {
                 if let Some(DhcpOption::RequestedIpAddress(a)) = m.opts().get(OptionCode::RequestedIpAddress)
                     && self.leases.get(a).is_some_and(|l| l.client == client_id(&m))
                 {
-                    let lease = Lease { client: Vec::new(), mac: Mac::default(), name: "declined".into(), until: cx.now + DECLINED, bound: true };
+                    let lease =
+                        Lease { client: Vec::new(), mac: Mac::default(), name: "declined".into(), until: cx.now + DECLINED, bound: true };
                     self.leases.insert(*a, lease);
                     cx.count("dhcp-declined");
                 }
@@ -145,7 +146,12 @@ impl Server {
 
     fn reply(&self, i: &Interface, m: &Message, kind: MessageType, addr: Ipv4Addr, lease: bool) -> Message {
         let mut r = Message::default();
-        r.set_opcode(Opcode::BootReply).set_xid(m.xid()).set_flags(m.flags()).set_yiaddr(addr).set_giaddr(m.giaddr()).set_chaddr(m.chaddr());
+        r.set_opcode(Opcode::BootReply)
+            .set_xid(m.xid())
+            .set_flags(m.flags())
+            .set_yiaddr(addr)
+            .set_giaddr(m.giaddr())
+            .set_chaddr(m.chaddr());
         if kind != MessageType::Nak {
             r.set_ciaddr(m.ciaddr());
         }
@@ -178,8 +184,20 @@ impl Server {
         let mut all: Vec<_> = self.leases.iter().collect();
         all.sort_by_key(|(a, _)| **a);
         rows.page(all.into_iter(), from, |rows, (a, l)| {
-            let state = if l.until <= now { "expired" } else if l.bound { "bound" } else { "offered" };
-            rows.row([a.to_string().into(), l.mac.to_string().into(), l.name.clone().into(), state.into(), l.until.since(now).as_secs().into()]);
+            let state = if l.until <= now {
+                "expired"
+            } else if l.bound {
+                "bound"
+            } else {
+                "offered"
+            };
+            rows.row([
+                a.to_string().into(),
+                l.mac.to_string().into(),
+                l.name.clone().into(),
+                state.into(),
+                l.until.since(now).as_secs().into(),
+            ]);
         })
     }
 }

@@ -90,10 +90,7 @@ impl Forwarder {
         let body = p.header.payload(p.frame.data());
         p.header.protocol == protocol::UDP
             && be16(body, 0) == Some(53)
-            && be16(body, 2)
-                .zip(be16(body, 8))
-                .and_then(|k| self.open.get(&k))
-                .is_some_and(|q| q.server == p.header.src)
+            && be16(body, 2).zip(be16(body, 8)).and_then(|k| self.open.get(&k)).is_some_and(|q| q.server == p.header.src)
     }
 
     /// Takes an answer that [`Forwarder::expects`].

@@ -1,8 +1,8 @@
 //! The router as an element.
 //!
 //! ```text
-//! Ethernet ─┬─ PPPoE ─▶ session ─▶ from_outside ─ DNS answer │ NAT in ─┐
-//!           └─ IPv4 ─▶ from_inside ─ DHCP │ DNS │ local ───────────────┤
+//! Ethernet ─┬─ PPPoE ─▶ session ─▶ outside_packet ─ DNS answer │ NAT in ─┐
+//!           └─ IPv4 ─▶ inside_packet ─ DHCP │ DNS │ local ───────────────┤
 //!                                                    check: TTL, route, MTU
 //!                                                    NAT out, MSS clamp ─▶ emit
 //! ```
@@ -17,8 +17,8 @@ use flow::nat::{Limits, Nat};
 use flow::{IpHop, Packet, Route, Tuple, hop, nat};
 use node::config::NodeConfig;
 use node::{
-    Burst, Cause, Cidr, Command, CommandError, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Query, QueryError, Reply, Rows, Status,
-    Time,
+    Burst, Cause, Cidr, Command, CommandError, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Query, QueryError, Reply, Rows,
+    Status, Time,
 };
 use std::net::Ipv4Addr;
 use wire::ether::{Header as Ethernet, ethertype};
@@ -69,7 +69,8 @@ impl Router {
         let nat = match s.nat {
             Some(name) => {
                 let (port, _) = config.need_port(&name)?;
-                let outside = if client.as_ref().is_some_and(|c| c.port == port) { Outside::Session } else { Outside::Interface(index_of(&name)?) };
+                let outside =
+                    if client.as_ref().is_some_and(|c| c.port == port) { Outside::Session } else { Outside::Interface(index_of(&name)?) };
                 let mut limits = Limits::default();
                 if let Some(n) = s.nat_sessions {
                     limits.sessions = n;
@@ -115,7 +116,7 @@ impl Router {
                 None => return cx.drop(f, DropReason::Truncated),
             };
             if let Some(p) = packet.and_then(|f| hop::packet(cx, f)) {
-                self.from_outside(cx, p);
+                self.outside_packet(cx, p);
             }
             return self.session_changes();
         }
@@ -124,13 +125,13 @@ impl Router {
         };
         let Some(p) = self.hop.ethernet(cx, index, f) else { return };
         if matches!(&self.nat, Some((_, Outside::Interface(i))) if *i == index) {
-            self.from_outside(cx, p);
+            self.outside_packet(cx, p);
         } else {
-            self.from_inside(cx, index, p);
+            self.inside_packet(cx, index, p);
         }
     }
 
-    fn from_inside(&mut self, cx: &mut Cx<'_>, index: usize, p: Packet) {
+    fn inside_packet(&mut self, cx: &mut Cx<'_>, index: usize, p: Packet) {
         let i = &self.hop.interfaces[index];
         let to = udp_port(&p);
         if let Some(d) = self.dhcp.as_mut().filter(|d| d.index == index && to == Some(67)) {
@@ -215,7 +216,7 @@ impl Router {
         }
     }
 
-    fn from_outside(&mut self, cx: &mut Cx<'_>, p: Packet) {
+    fn outside_packet(&mut self, cx: &mut Cx<'_>, p: Packet) {
         let Some(mut p) = self.whole(cx, p) else { return };
         let own = self.outside_address();
         let from = own.unwrap_or(Ipv4Addr::UNSPECIFIED);

@@ -149,13 +149,7 @@ impl Arp {
             return None;
         }
         let ip = |at: usize| crate::be32(b, at).map(std::net::Ipv4Addr::from);
-        Some(Arp {
-            op: be16(b, 6)?,
-            sha: Mac::read(b, 8)?,
-            spa: ip(14)?,
-            tha: Mac::read(b, 18)?,
-            tpa: ip(24)?,
-        })
+        Some(Arp { op: be16(b, 6)?, sha: Mac::read(b, 8)?, spa: ip(14)?, tha: Mac::read(b, 18)?, tpa: ip(24)? })
     }
 
     /// Writes the packet to the first 28 bytes of `b`.

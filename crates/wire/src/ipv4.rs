@@ -214,11 +214,7 @@ fn update_l4(p: &mut [u8], h: &Header, old: &[u8], new: &[u8], partial: bool) {
     if h.protocol == protocol::UDP && f == 0 && !partial {
         return; // RFC 768: zero means that the sender made no checksum
     }
-    let mut f = if partial {
-        checksum::update_partial(f, old, new)
-    } else {
-        checksum::update(f, old, new)
-    };
+    let mut f = if partial { checksum::update_partial(f, old, new) } else { checksum::update(f, old, new) };
     if h.protocol == protocol::UDP && f == 0 && !partial {
         f = 0xffff; // RFC 768: a computed zero is sent as all ones
     }
@@ -329,10 +325,19 @@ mod tests {
     fn packet(protocol: u8, body: &[u8]) -> Vec<u8> {
         let mut p = vec![0; HEADER_LEN + body.len()];
         p[HEADER_LEN..].copy_from_slice(body);
-        write_header(&mut p, &New {
-            payload_len: body.len(), ident: 7, df: true, tos: 0, ttl: 64, protocol,
-            src: [192, 0, 2, 1].into(), dst: [198, 51, 100, 80].into(),
-        });
+        write_header(
+            &mut p,
+            &New {
+                payload_len: body.len(),
+                ident: 7,
+                df: true,
+                tos: 0,
+                ttl: 64,
+                protocol,
+                src: [192, 0, 2, 1].into(),
+                dst: [198, 51, 100, 80].into(),
+            },
+        );
         fill_l4_checksum(&mut p);
         p
     }

@@ -69,11 +69,7 @@ impl<'a> Packet<'a> {
         if h[0] != 0x11 {
             return None;
         }
-        Some(Packet {
-            code: h[1],
-            session: u16::from_be_bytes([h[2], h[3]]),
-            payload: b.get(HEADER_LEN..HEADER_LEN + len)?,
-        })
+        Some(Packet { code: h[1], session: u16::from_be_bytes([h[2], h[3]]), payload: b.get(HEADER_LEN..HEADER_LEN + len)? })
     }
 }
 
