@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod craft;
+pub use wire::craft;
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};

@@ -26,7 +26,10 @@ pub(crate) fn resources(html: &[u8], base: &Url) -> Vec<Url> {
     found
 }
 
-fn walk(node: &Handle, see: &mut dyn FnMut(&str, &dyn Fn(&str) -> Option<String>)) {
+/// An element's attribute by its name.
+type Attribute<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+fn walk(node: &Handle, see: &mut dyn FnMut(&str, Attribute<'_>)) {
     let mut todo = vec![node.clone()];
     // In document order, without recursion: a page may nest as it likes.
     while let Some(n) = todo.pop() {

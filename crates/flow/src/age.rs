@@ -18,7 +18,8 @@ impl<K: Ord> Default for Age<K> {
 }
 
 impl<K: Ord> Age<K> {
-    /// Notes a new entry. Call once an entry; later deadlines need no call.
+    /// Notes a new entry, or an earlier deadline of an old one. Later deadlines
+    /// need no call.
     pub fn insert(&mut self, at: Time, key: K) {
         self.heap.push(Reverse((at, key)));
     }

@@ -115,7 +115,11 @@ impl Conntrack {
                 e.replied |= !original;
                 e.packets += 1;
                 e.bytes += h.total_len as u64;
-                e.expires = now + timeout(&key, e);
+                let until = now + timeout(&key, e);
+                if until < e.expires {
+                    self.age.insert(until, key); // it closed: sooner than was noted
+                }
+                e.expires = until;
                 return Verdict::Tracked { rule: e.rule };
             }
             self.map.remove(&key);

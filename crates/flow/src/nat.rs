@@ -181,7 +181,11 @@ impl Nat {
         s.packets += 1;
         // RFC 4787 REQ-6: only what goes out keeps a UDP mapping alive.
         if key.protocol != protocol::UDP || from_inside {
-            s.expires = now + timeout(key, s);
+            let until = now + timeout(key, s);
+            if until < s.expires {
+                self.age.insert(until, *key); // it closed: sooner than was noted
+            }
+            s.expires = until;
         }
         Ok(true)
     }

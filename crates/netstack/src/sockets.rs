@@ -67,8 +67,8 @@ pub(crate) struct Connection {
     /// Why it ended, if not in order.
     pub(crate) error: Option<std::io::ErrorKind>,
     queued: bool,
-    /// Next sequence number and acknowledgement as last sent: TIME-WAIT's record.
-    last: (u32, u32),
+    /// What was last sent.
+    last: Sent,
 }
 
 impl Listener {
@@ -81,6 +81,15 @@ impl Connection {
     pub(crate) fn socket(&mut self) -> &mut tcp::Socket<'static> {
         self.set.get_mut(self.handle)
     }
+}
+
+/// Of the last segment sent: the next sequence number, the acknowledgement and
+/// the window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    seq: u32,
+    ack: u32,
+    window: u16,
 }
 
 struct TimeWait {
@@ -240,12 +249,14 @@ impl Sockets {
         };
         let parent = Some(p.frame.seq);
         let c = &mut self.connections[index];
+        let mut p = p;
+        take_ack_beyond_zero_window(&c.last, &mut p.frame, &p.header);
         let mut dev = OneSlot { cx, rx: Some(p.frame), parent, out: &mut self.out, spent: Vec::new(), mtu: self.mtu };
         let before = dev.out.len();
         let was_opening = matches!(c.socket().state(), State::SynSent);
         let now = instant(dev.cx.now);
         self.iface.poll_ingress_single(now, &mut dev, &mut c.set);
-        for f in &dev.out[before..] {
+        for f in &mut dev.out[before..] {
             note(&mut c.last, f);
         }
         dev.finish();
@@ -322,7 +333,7 @@ impl Sockets {
             orphan_until: None,
             error: None,
             queued: false,
-            last: (0, 0),
+            last: Sent::default(),
         });
         self.by_ends.insert(ends, i);
         Some(i)
@@ -400,7 +411,7 @@ impl Sockets {
                 break;
             }
         }
-        for f in &self.out[before..] {
+        for f in &mut self.out[before..] {
             note(&mut c.last, f);
         }
         let more = turns >= QUANTUM;
@@ -445,7 +456,7 @@ impl Sockets {
                 }
             }
             State::TimeWait if c.orphan_until.is_some() => {
-                let (ends, (seq, ack)) = (c.ends, c.last);
+                let (ends, Sent { seq, ack, .. }) = (c.ends, c.last);
                 if self.time_wait.len() < self.limits.connections * 16 {
                     let until = now + TIME_WAIT;
                     self.time_wait.insert(ends, TimeWait { until, seq, ack });
@@ -605,14 +616,47 @@ fn ends(h: &Header, p: &[u8]) -> Option<Ends> {
     Some((SocketAddrV4::new(h.dst, be16(t, 2)?), SocketAddrV4::new(h.src, be16(t, 0)?)))
 }
 
-/// Keeps the next sequence number and acknowledgement of a segment we send.
-fn note(last: &mut (u32, u32), f: &Frame) {
+/// Keeps what a segment that we send says. A bare ACK bears SND.NXT (RFC 9293
+/// §3.10.7.4): smoltcp winds it back while it retransmits, and a peer that has
+/// received beyond would take such ACKs for old ones and drop them.
+fn note(last: &mut Sent, f: &mut Frame) {
     let Ok(h) = Header::read_quoted(f.data()) else { return };
     let t = h.payload(f.data());
-    if let (Some(seq), Some(ack), Some(hl), Some(flags)) = (be32(t, 4), be32(t, 8), wire::tcp::header_len(t), wire::tcp::flags(t)) {
-        let len = (t.len() - hl) as u32 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
-        *last = (seq.wrapping_add(len), ack);
+    let (Some(seq), Some(ack), Some(window), Some(hl), Some(flags)) =
+        (be32(t, 4), be32(t, 8), be16(t, 14), wire::tcp::header_len(t), wire::tcp::flags(t))
+    else {
+        return;
+    };
+    let len = (t.len() - hl) as u32 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
+    let next = seq.wrapping_add(len);
+    let began = last.window != 0 || last.ack != 0 || last.seq != 0;
+    let is_behind = began && last.seq.wrapping_sub(next) < 1 << 31;
+    let highest = if is_behind { last.seq } else { next };
+    if len == 0 && flags & RST == 0 && seq != highest {
+        set_seq(f, &h, highest);
     }
+    *last = Sent { seq: highest, ack, window };
+}
+
+fn set_seq(f: &mut Frame, h: &Header, seq: u32) {
+    let t = &mut f.data_mut()[h.header_len..];
+    let (old, new) = ([t[4], t[5], t[6], t[7]], seq.to_be_bytes());
+    let field = wire::checksum::update(be16(t, wire::tcp::CHECKSUM).unwrap_or(0), &old, &new);
+    t[4..8].copy_from_slice(&new);
+    t[wire::tcp::CHECKSUM..wire::tcp::CHECKSUM + 2].copy_from_slice(&field.to_be_bytes());
+}
+
+/// A peer that has probed our zero window numbers its bare ACKs one beyond it.
+/// RFC 9293 §3.10.7.4 wants such ACKs taken, or two full ends would wait for
+/// each other for ever; smoltcp takes what lies at the window's edge.
+fn take_ack_beyond_zero_window(last: &Sent, f: &mut Frame, h: &Header) {
+    let t = h.payload(f.data());
+    let bare = wire::tcp::header_len(t) == Some(t.len()) && wire::tcp::flags(t).is_some_and(|f| f & (ACK | SYN | FIN | RST) == ACK);
+    let seq = be32(t, 4).unwrap_or(0);
+    if last.window != 0 || !bare || seq != last.ack.wrapping_add(1) {
+        return;
+    }
+    set_seq(f, h, last.ack);
 }
 
 /// A device that only tells what it could do.

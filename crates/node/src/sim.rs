@@ -20,6 +20,40 @@ pub struct Fault {
     pub duplicate: f64,
 }
 
+/// A node's configuration for a simulation: ports with their addresses, numbered
+/// MAC addresses, no files.
+///
+/// # Panics
+/// If an address is none.
+pub fn config(name: &str, node: u16, ports: &[(&str, Option<&str>)]) -> crate::config::NodeConfig {
+    let none = std::path::PathBuf::new();
+    let port = |(i, (name, address)): (usize, &(&str, Option<&str>))| crate::config::PortConfig {
+        name: (*name).to_owned(),
+        mac: wire::Mac::of_lab(node, i as u8),
+        mtu: 1500,
+        address: address.map(|a| a.parse().expect("a prefix")),
+        peer: String::new(),
+    };
+    crate::config::NodeConfig {
+        node: name.to_owned(),
+        domain: "isp.example".to_owned(),
+        lab: none.clone(),
+        control: none.clone(),
+        state: none.clone(),
+        files: none,
+        ports: ports.iter().enumerate().map(port).collect(),
+        hosts: Vec::new(),
+    }
+}
+
+/// Settings as they would stand in a lab file.
+///
+/// # Panics
+/// If they are wrong.
+pub fn settings<S: serde::de::DeserializeOwned>(text: &str) -> S {
+    crate::config::settings_of(&format!("[nodes.n.settings]\n{text}"), "n").expect("settings")
+}
+
 /// A node of the simulation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NodeId(usize);
@@ -180,6 +214,45 @@ impl Sim {
     /// Frames sent at a port that leads nowhere, since the last call.
     pub fn sent(&mut self, at: (NodeId, u8)) -> Vec<Vec<u8>> {
         self.loose.remove(&(at.0, PortId(at.1))).unwrap_or_default()
+    }
+
+    /// Lets `n` frames arrive that were made from `bases` by flipping, cutting,
+    /// lengthening and splicing; answers at loose ports are thrown away, and time
+    /// goes on a little.
+    ///
+    /// # Panics
+    /// If a frame is lost without being counted, or the element panics.
+    pub fn mutate(&mut self, node: NodeId, ports: u8, bases: &[Vec<u8>], n: usize) {
+        let before: u64 = self.core(node).ports.iter().map(|p| p.rx).sum();
+        for i in 0..n {
+            let mut f = bases[self.rng.random_range(0..bases.len())].clone();
+            for _ in 0..self.rng.random_range(0..6) {
+                let at = self.rng.random_range(0..f.len());
+                match self.rng.random_range(0..5) {
+                    0 => f[at] ^= 1 << self.rng.random_range(0..8),
+                    1 => f[at] = self.rng.random(),
+                    2 => f.truncate(at.max(1)),
+                    3 => f.extend(vec![self.rng.random::<u8>(); at.min(40)]),
+                    _ => {
+                        let other = &bases[self.rng.random_range(0..bases.len())];
+                        f.truncate(at.max(1));
+                        f.extend_from_slice(&other[at.min(other.len())..]);
+                    }
+                }
+            }
+            f.truncate(1514);
+            let port = self.rng.random_range(0..ports);
+            self.inject((node, port), &f);
+            if i % 64 == 0 {
+                self.run(Duration::from_millis(5));
+                self.loose.clear();
+            }
+        }
+        self.run(Duration::from_secs(120));
+        let arrived: u64 = self.core(node).ports.iter().map(|p| p.rx).sum::<u64>() - before;
+        assert!(arrived >= n as u64, "only {arrived} of {n} frames arrived");
+        let out = self.core(node).pool.out();
+        assert!(out < 512, "{out} frames are still out");
     }
 
     fn deliver(&mut self, end: End, bytes: &[u8]) {

@@ -112,3 +112,10 @@ proptest! {
         let _ = PortId(0);
     }
 }
+
+#[test]
+fn a_hundred_thousand_mutated_frames() {
+    let (mut sim, s) = sim(3, Settings::default());
+    let bases = vec![frame(B, A), frame(ALL, B), frame([0x01, 0x80, 0xc2, 0, 0, 1], A), frame([1, 0, 0x5e, 0, 0, 1], B)];
+    sim.mutate(s, 3, &bases, 100_000);
+}

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checksum;
+pub mod craft;
 pub mod ether;
 pub mod icmp;
 pub mod ipv4;

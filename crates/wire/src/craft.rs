@@ -1,9 +1,9 @@
-//! Frames made by hand.
+//! Frames made by hand: for tests, and for what no honest host would send.
 
+use crate::Mac;
+use crate::ether::{Arp, HEADER_LEN, Header, ethertype};
+use crate::ipv4::{self, New};
 use std::net::Ipv4Addr;
-use wire::Mac;
-use wire::ether::{HEADER_LEN, Header, ethertype};
-use wire::ipv4::{self, New};
 
 /// An IPv4 packet with right checksums.
 pub fn packet(protocol: u8, src: Ipv4Addr, dst: Ipv4Addr, body: &[u8]) -> Vec<u8> {
@@ -53,5 +53,29 @@ pub fn ethernet(dst: Mac, src: Mac, packet: &[u8]) -> Vec<u8> {
     let mut f = vec![0; HEADER_LEN];
     Header { dst, src, ethertype: ethertype::IPV4 }.write(&mut f);
     f.extend_from_slice(packet);
+    f
+}
+
+/// An ICMP echo request.
+pub fn echo(ident: u16, data: &[u8]) -> Vec<u8> {
+    let mut e = vec![crate::icmp::ECHO_REQUEST, 0, 0, 0];
+    e.extend(ident.to_be_bytes());
+    e.extend([0, 1]);
+    e.extend_from_slice(data);
+    e
+}
+
+/// An ICMP error about a packet, as `from` sends it to the packet's sender.
+pub fn icmp_error(kind: u8, code: u8, from: Ipv4Addr, to: Ipv4Addr, about: &[u8]) -> Vec<u8> {
+    let mut e = vec![kind, code, 0, 0, 0, 0, 0, 0];
+    e.extend_from_slice(&about[..about.len().min(28)]);
+    packet(ipv4::protocol::ICMP, from, to, &e)
+}
+
+/// An ARP frame.
+pub fn arp(op: u16, sender: (Mac, Ipv4Addr), target: (Mac, Ipv4Addr), dst: Mac) -> Vec<u8> {
+    let mut f = vec![0; HEADER_LEN + Arp::LEN];
+    Header { dst, src: sender.0, ethertype: ethertype::ARP }.write(&mut f);
+    Arp { op, sha: sender.0, spa: sender.1, tha: target.0, tpa: target.1 }.write(&mut f[HEADER_LEN..]);
     f
 }
