@@ -67,6 +67,8 @@ pub(crate) struct Connection {
     /// Why it ended, if not in order.
     pub(crate) error: Option<std::io::ErrorKind>,
     queued: bool,
+    /// The peer's FIN has come.
+    over: bool,
     /// What was last sent.
     last: Sent,
 }
@@ -253,16 +255,18 @@ impl Sockets {
         take_ack_beyond_zero_window(&c.last, &mut p.frame, &p.header);
         let mut dev = OneSlot { cx, rx: Some(p.frame), parent, out: &mut self.out, spent: Vec::new(), mtu: self.mtu };
         let before = dev.out.len();
-        let was_opening = matches!(c.socket().state(), State::SynSent);
+        let was = c.socket().state();
+        // Past the peer's FIN a reset takes nothing away that was still to come.
+        let was_over = matches!(was, State::TimeWait | State::LastAck | State::Closing | State::CloseWait);
         let now = instant(dev.cx.now);
         self.iface.poll_ingress_single(now, &mut dev, &mut c.set);
         for f in &mut dev.out[before..] {
             note(&mut c.last, f);
         }
         dev.finish();
-        if was_opening && c.socket().state() == State::Closed {
+        if was == State::SynSent && c.socket().state() == State::Closed {
             c.error = Some(std::io::ErrorKind::ConnectionRefused);
-        } else if flags & RST != 0 && c.socket().state() == State::Closed {
+        } else if flags & RST != 0 && !was_over && c.socket().state() == State::Closed {
             c.error = Some(std::io::ErrorKind::ConnectionReset);
         }
         self.service(cx, index);
@@ -333,6 +337,7 @@ impl Sockets {
             orphan_until: None,
             error: None,
             queued: false,
+            over: false,
             last: Sent::default(),
         });
         self.by_ends.insert(ends, i);
@@ -450,7 +455,9 @@ impl Sockets {
             State::Closed if c.orphan_until.is_some() || c.pending.is_some() => return self.remove(i),
             State::Listen if c.pending.is_some() => return self.remove(i), // reset while half-open
             State::Closed => {
-                c.error.get_or_insert(std::io::ErrorKind::TimedOut);
+                if !c.over {
+                    c.error.get_or_insert(std::io::ErrorKind::TimedOut);
+                }
                 for w in c.read_waker.take().into_iter().chain(c.write_waker.take()) {
                     w.wake();
                 }
