@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Roles and the programs that play them: each role is a program of its name.
-pub(crate) const ROLES: &[&str] = &["switch", "router", "bras-pppoe", "firewall", "cache-proxy", "httpd", "dns", "client"];
+/// `null` reads one TAP and writes the other: the measure of the others.
+pub(crate) const ROLES: &[&str] = &["switch", "router", "bras-pppoe", "firewall", "cache-proxy", "httpd", "dns", "client", "null"];
 
 /// A lab.
 #[derive(Clone, Debug, Deserialize)]

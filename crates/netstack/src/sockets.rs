@@ -251,14 +251,18 @@ impl Sockets {
         };
         let parent = Some(p.frame.seq);
         let c = &mut self.connections[index];
-        let mut p = p;
-        take_ack_beyond_zero_window(&c.last, &mut p.frame, &p.header);
+        let edge = ack_at_zero_window(cx, &c.last, &p);
         let mut dev = OneSlot { cx, rx: Some(p.frame), parent, out: &mut self.out, spent: Vec::new(), mtu: self.mtu };
         let before = dev.out.len();
         let was = c.socket().state();
         // Past the peer's FIN a reset takes nothing away that was still to come.
         let was_over = matches!(was, State::TimeWait | State::LastAck | State::Closing | State::CloseWait);
         let now = instant(dev.cx.now);
+        if let Some(f) = edge {
+            let whole = dev.rx.replace(f);
+            self.iface.poll_ingress_single(now, &mut dev, &mut c.set);
+            dev.rx = whole;
+        }
         self.iface.poll_ingress_single(now, &mut dev, &mut c.set);
         for f in &mut dev.out[before..] {
             note(&mut c.last, f);
@@ -653,17 +657,30 @@ fn set_seq(f: &mut Frame, h: &Header, seq: u32) {
     t[wire::tcp::CHECKSUM..wire::tcp::CHECKSUM + 2].copy_from_slice(&field.to_be_bytes());
 }
 
-/// A peer that has probed our zero window numbers its bare ACKs one beyond it.
-/// RFC 9293 §3.10.7.4 wants such ACKs taken, or two full ends would wait for
-/// each other for ever; smoltcp takes what lies at the window's edge.
-fn take_ack_beyond_zero_window(last: &Sent, f: &mut Frame, h: &Header) {
-    let t = h.payload(f.data());
-    let bare = wire::tcp::header_len(t) == Some(t.len()) && wire::tcp::flags(t).is_some_and(|f| f & (ACK | SYN | FIN | RST) == ACK);
-    let seq = be32(t, 4).unwrap_or(0);
-    if last.window != 0 || !bare || seq != last.ack.wrapping_add(1) {
-        return;
+/// While our window is zero smoltcp takes no segment and so no ACK, and two full
+/// ends would wait for each other for ever. RFC 9293 §3.10.7.4 wants valid ACKs
+/// taken all the same: this is the segment's ACK alone, at the window's edge.
+fn ack_at_zero_window(cx: &mut Cx<'_>, last: &Sent, p: &Packet) -> Option<Frame> {
+    let t = p.header.payload(p.frame.data());
+    let is_ack = wire::tcp::flags(t).is_some_and(|f| f & (ACK | SYN | RST) == ACK);
+    let began = last.ack != 0;
+    if last.window != 0 || !began || !is_ack || be32(t, 4)?.wrapping_sub(last.ack) >= 1 << 16 {
+        return None;
     }
-    set_seq(f, h, last.ack);
+    // The sum is made anew below: a damaged segment must not pass by it.
+    if !ipv4::l4_checksum_ok(p.frame.data(), &p.header) {
+        return None;
+    }
+    let len = p.header.header_len + wire::tcp::header_len(t)?;
+    let mut f = cx.copy(&p.frame)?;
+    f.truncate(len);
+    let b = f.data_mut();
+    b[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+    b[p.header.header_len + 4..p.header.header_len + 8].copy_from_slice(&last.ack.to_be_bytes());
+    b[p.header.header_len + 13] &= !FIN;
+    ipv4::fill_checksum(b);
+    ipv4::fill_l4_checksum(b);
+    Some(f)
 }
 
 /// A device that only tells what it could do.

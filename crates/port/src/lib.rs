@@ -12,4 +12,4 @@ pub use capture::{CaptureSocket, Captured};
 pub use frame::{BURST, Burst, Csum, Frame, FrameSeq, HEADROOM, Pool, teardown};
 pub use tap::Tap;
 pub use time::Time;
-pub use watch::{Owned, watch};
+pub use watch::{Owned, borrow, watch};
