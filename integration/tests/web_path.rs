@@ -43,6 +43,9 @@ fn a_page_crosses_the_path_and_the_cache_remembers() {
     assert_eq!(status(&["--path-as-is", "http://www.example.com/../../etc/passwd"]), "400");
     assert_eq!(status(&["--path-as-is", "http://www.example.com/%2e%2e/%2e%2e/etc/passwd"]), "400");
     assert_eq!(status(&["http://www.example.com/about"]), "301");
+    let long = "a".repeat(20_000);
+    assert_eq!(status(&["-H", &format!("X: {long}"), PAGE]), "431");
+    assert_eq!(status(&[&format!("http://www.example.com/{}", &long[..3000])]), "414");
 
     // One fetch for many that wait.
     let before = lab.counter("cache", "collapsed") + lab.counter("cache", "hits");

@@ -131,6 +131,7 @@ impl Element for Cache {
         let store = self.proxy.store.borrow();
         rows.row(["store".into(), "responses".into(), store.len().into()]);
         rows.row(["store".into(), "bytes".into(), store.bytes().into()]);
+        rows.row(["store".into(), "evicted".into(), store.evicted().into()]);
     }
 
     fn command(&mut self, _: &mut Cx<'_>, c: Command) -> Result<Reply, CommandError> {

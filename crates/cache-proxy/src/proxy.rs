@@ -28,7 +28,7 @@ use tokio::sync::watch;
 /// A request's head must be there within this.
 const HEAD: Duration = Duration::from_secs(10);
 /// Bytes of a request's head at most.
-const HEAD_MOST: usize = 64 * 1024;
+const HEAD_MOST: usize = 16 * 1024;
 /// How long one request waits for another's fetch to begin.
 const COLLAPSE: Duration = Duration::from_secs(30);
 
@@ -103,7 +103,7 @@ impl Proxy {
         let service = service_fn(|r: Request<Incoming>| {
             let (this, upstream) = (Rc::clone(&self), Rc::clone(&upstream));
             async move {
-                let line = format!("{client} \"{} {}\"", r.method(), r.uri());
+                let line = netstack::http::log_line(client, r.method(), r.uri());
                 let answer = this.respond(&upstream, *server.ip(), r).await;
                 let status = answer.headers().get("cache-status").and_then(|v| v.to_str().ok()).unwrap_or("");
                 tracing::info!("{line} {} {status}", answer.status().as_u16());

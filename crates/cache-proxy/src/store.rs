@@ -35,12 +35,15 @@ impl Weighter<String, Rc<Stored>> for ByBytes {
 pub(crate) struct Store {
     cache: Cache<String, Rc<Stored>, ByBytes>,
     limit: u64,
+    /// Responses that came, and that were taken away on purpose.
+    came: u64,
+    taken: u64,
 }
 
 impl Store {
     pub(crate) fn new(limit: u64) -> Store {
         let items = usize::try_from(limit / 16_384).unwrap_or(1024).clamp(64, 65_536);
-        Store { cache: Cache::with_weighter(items, limit, ByBytes), limit }
+        Store { cache: Cache::with_weighter(items, limit, ByBytes), limit, came: 0, taken: 0 }
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<Rc<Stored>> {
@@ -48,14 +51,16 @@ impl Store {
     }
 
     pub(crate) fn put(&mut self, key: String, v: Stored) {
+        self.came += u64::from(self.cache.peek(&key).is_none());
         self.cache.insert(key, Rc::new(v));
     }
 
     pub(crate) fn remove(&mut self, key: &str) {
-        self.cache.remove(key);
+        self.taken += u64::from(self.cache.remove(key).is_some());
     }
 
     pub(crate) fn clear(&mut self) {
+        self.taken += self.cache.len() as u64;
         self.cache.clear();
     }
 
@@ -65,6 +70,11 @@ impl Store {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.cache.weight()
+    }
+
+    /// Responses that had to make room for others.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.came.saturating_sub(self.taken + self.cache.len() as u64)
     }
 
     pub(crate) fn limit(&self) -> u64 {

@@ -52,7 +52,7 @@ pub(crate) async fn serve(net: Net, site: Rc<Site>) {
             let service = service_fn(|r: Request<Incoming>| {
                 let (site, clock) = (Rc::clone(&site), clock.clone());
                 async move {
-                    let line = format!("{peer} \"{} {}\"", r.method(), r.uri());
+                    let line = netstack::http::log_line(peer, r.method(), r.uri());
                     let answer = respond(&site, &clock, r).await;
                     tracing::info!("{line} {}", answer.status().as_u16());
                     Ok::<_, Infallible>(answer)

@@ -64,11 +64,12 @@ impl Shared {
     }
 }
 
-/// Tells `up`; once it has gone, nobody listens and that is fine.
+/// Tells `up`. If it was killed meanwhile, the half-made lab goes too.
 fn say(kind: &str, text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{kind}\t{}", text.replace('\n', "\u{1}"));
-    let _ = out.flush();
+    if writeln!(out, "{kind}\t{}", text.replace('\n', "\u{1}")).and_then(|()| out.flush()).is_err() {
+        std::process::exit(1);
+    }
 }
 
 /// Holds a lab until it is killed. Standard input is the lab's lock.

@@ -83,3 +83,37 @@ impl<'c> phy::Device for OneSlot<'_, 'c> {
         c
     }
 }
+
+/// A device that only tells what it could do.
+pub(crate) struct Caps(pub(crate) usize);
+
+impl phy::Device for Caps {
+    type RxToken<'a> = Never;
+    type TxToken<'a> = Never;
+    fn receive(&mut self, _: Instant) -> Option<(Never, Never)> {
+        None
+    }
+    fn transmit(&mut self, _: Instant) -> Option<Never> {
+        None
+    }
+    fn capabilities(&self) -> phy::DeviceCapabilities {
+        let mut c = phy::DeviceCapabilities::default();
+        c.medium = phy::Medium::Ip;
+        c.max_transmission_unit = self.0;
+        c
+    }
+}
+
+pub(crate) enum Never {}
+
+impl phy::RxToken for Never {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, _: F) -> R {
+        match self {}
+    }
+}
+
+impl phy::TxToken for Never {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, _: usize, _: F) -> R {
+        match self {}
+    }
+}

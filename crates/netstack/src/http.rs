@@ -2,9 +2,10 @@
 //! conditional requests and ranges (RFC 9110 §13, §14).
 
 use ::http::header::{ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE};
-use ::http::{HeaderMap, Method};
+use ::http::{HeaderMap, Method, Uri};
 use node::{Clock, Sleep};
 use std::future::Future;
+use std::net::SocketAddrV4;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
@@ -30,6 +31,16 @@ impl hyper::rt::Timer for HyperTimer {
     }
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
         self.sleep(deadline.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// A request as an access log shows it: its URL is cut to what fits a line.
+pub fn log_line(peer: SocketAddrV4, method: &Method, uri: &Uri) -> String {
+    const MOST: usize = 200;
+    let uri = uri.to_string();
+    match uri.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{peer} \"{method} {}…\"", &uri[..at]),
+        None => format!("{peer} \"{method} {uri}\""),
     }
 }
 

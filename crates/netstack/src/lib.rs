@@ -15,6 +15,7 @@ mod host;
 pub mod http;
 mod net;
 pub mod resolve;
+mod segment;
 mod sockets;
 mod stream;
 mod udp;

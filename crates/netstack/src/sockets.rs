@@ -1,6 +1,7 @@
 //! The transport layer: connections by 4-tuple, listeners, UDP ports.
 
-use crate::device::OneSlot;
+use crate::device::{Caps, OneSlot};
+use crate::segment::{Ends, Sent, ack_at_zero_window, ends, note};
 use crate::udp::UdpPort;
 use flow::age::Age;
 use flow::{Flow as FlowOf, Packet, Tuple};
@@ -23,7 +24,7 @@ const HANDSHAKE: SmolDuration = SmolDuration::from_secs(20);
 /// Data that nobody acknowledges for so long ends a connection.
 const UNACKNOWLEDGED: SmolDuration = SmolDuration::from_secs(120);
 /// How long a connection that the application let go may take to close.
-const ORPHAN: Duration = Duration::from_secs(60);
+const ORPHAN: Duration = Duration::from_secs(30);
 /// TIME-WAIT, held in a record of a few bytes (RFC 9293 §3.4.1 says 2 MSL; Linux
 /// takes 60 s).
 const TIME_WAIT: Duration = Duration::from_secs(60);
@@ -48,9 +49,6 @@ impl Default for Limits {
         Limits { connections: 1024, backlog: 256, receive: 64 * 1024, send: 128 * 1024 }
     }
 }
-
-/// Local and remote end.
-pub(crate) type Ends = (SocketAddrV4, SocketAddrV4);
 
 pub(crate) struct Connection {
     set: SocketSet<'static>,
@@ -83,15 +81,6 @@ impl Connection {
     pub(crate) fn socket(&mut self) -> &mut tcp::Socket<'static> {
         self.set.get_mut(self.handle)
     }
-}
-
-/// Of the last segment sent: the next sequence number, the acknowledgement and
-/// the window.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sent {
-    seq: u32,
-    ack: u32,
-    window: u16,
 }
 
 struct TimeWait {
@@ -385,15 +374,12 @@ impl Sockets {
         self.connections.get_mut(i).filter(|c| c.generation == generation)
     }
 
-    /// The application lets go: what is written is still sent.
+    /// The application lets go: what is written is still sent. What comes in is
+    /// thrown away for a while rather than answered by a reset, which could
+    /// overtake our last words (RFC 9112 §9.6).
     pub(crate) fn orphan(&mut self, id: (usize, u64), now: Time) {
         let Some(c) = self.get(id) else { return };
-        let unread = c.socket().recv_queue() > 0;
-        if unread {
-            c.socket().abort(); // RFC 2525 §2.17: data that nobody will read
-        } else {
-            c.socket().close();
-        }
+        c.socket().close();
         c.orphan_until = Some(now + ORPHAN);
         self.touch(id.0);
     }
@@ -411,6 +397,10 @@ impl Sockets {
     fn service(&mut self, cx: &mut Cx<'_>, i: usize) {
         let Some(c) = self.connections.get_mut(i) else { return };
         let now = cx.now;
+        if c.orphan_until.is_some() {
+            // Errors only say that there is nothing more to throw away.
+            while c.socket().can_recv() && c.socket().recv(|b| (b.len(), ())).is_ok() {}
+        }
         let before = self.out.len();
         let mut dev = OneSlot { cx, rx: None, parent: None, out: &mut self.out, spent: Vec::new(), mtu: self.mtu };
         let mut turns = 0;
@@ -617,102 +607,5 @@ impl Sockets {
     /// None.
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
-    }
-}
-
-/// Our end and the other of a received segment.
-fn ends(h: &Header, p: &[u8]) -> Option<Ends> {
-    let t = h.payload(p);
-    wire::tcp::header_len(t)?;
-    Some((SocketAddrV4::new(h.dst, be16(t, 2)?), SocketAddrV4::new(h.src, be16(t, 0)?)))
-}
-
-/// Keeps what a segment that we send says. A bare ACK bears SND.NXT (RFC 9293
-/// §3.10.7.4): smoltcp winds it back while it retransmits, and a peer that has
-/// received beyond would take such ACKs for old ones and drop them.
-fn note(last: &mut Sent, f: &mut Frame) {
-    let Ok(h) = Header::read_quoted(f.data()) else { return };
-    let t = h.payload(f.data());
-    let (Some(seq), Some(ack), Some(window), Some(hl), Some(flags)) =
-        (be32(t, 4), be32(t, 8), be16(t, 14), wire::tcp::header_len(t), wire::tcp::flags(t))
-    else {
-        return;
-    };
-    let len = (t.len() - hl) as u32 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
-    let next = seq.wrapping_add(len);
-    let began = last.window != 0 || last.ack != 0 || last.seq != 0;
-    let is_behind = began && last.seq.wrapping_sub(next) < 1 << 31;
-    let highest = if is_behind { last.seq } else { next };
-    if len == 0 && flags & RST == 0 && seq != highest {
-        set_seq(f, &h, highest);
-    }
-    *last = Sent { seq: highest, ack, window };
-}
-
-fn set_seq(f: &mut Frame, h: &Header, seq: u32) {
-    let t = &mut f.data_mut()[h.header_len..];
-    let (old, new) = ([t[4], t[5], t[6], t[7]], seq.to_be_bytes());
-    let field = wire::checksum::update(be16(t, wire::tcp::CHECKSUM).unwrap_or(0), &old, &new);
-    t[4..8].copy_from_slice(&new);
-    t[wire::tcp::CHECKSUM..wire::tcp::CHECKSUM + 2].copy_from_slice(&field.to_be_bytes());
-}
-
-/// While our window is zero smoltcp takes no segment and so no ACK, and two full
-/// ends would wait for each other for ever. RFC 9293 §3.10.7.4 wants valid ACKs
-/// taken all the same: this is the segment's ACK alone, at the window's edge.
-fn ack_at_zero_window(cx: &mut Cx<'_>, last: &Sent, p: &Packet) -> Option<Frame> {
-    let t = p.header.payload(p.frame.data());
-    let is_ack = wire::tcp::flags(t).is_some_and(|f| f & (ACK | SYN | RST) == ACK);
-    let began = last.ack != 0;
-    if last.window != 0 || !began || !is_ack || be32(t, 4)?.wrapping_sub(last.ack) >= 1 << 16 {
-        return None;
-    }
-    // The sum is made anew below: a damaged segment must not pass by it.
-    if !ipv4::l4_checksum_ok(p.frame.data(), &p.header) {
-        return None;
-    }
-    let len = p.header.header_len + wire::tcp::header_len(t)?;
-    let mut f = cx.copy(&p.frame)?;
-    f.truncate(len);
-    let b = f.data_mut();
-    b[2..4].copy_from_slice(&(len as u16).to_be_bytes());
-    b[p.header.header_len + 4..p.header.header_len + 8].copy_from_slice(&last.ack.to_be_bytes());
-    b[p.header.header_len + 13] &= !FIN;
-    ipv4::fill_checksum(b);
-    ipv4::fill_l4_checksum(b);
-    Some(f)
-}
-
-/// A device that only tells what it could do.
-struct Caps(usize);
-
-impl smoltcp::phy::Device for Caps {
-    type RxToken<'a> = Never;
-    type TxToken<'a> = Never;
-    fn receive(&mut self, _: Instant) -> Option<(Never, Never)> {
-        None
-    }
-    fn transmit(&mut self, _: Instant) -> Option<Never> {
-        None
-    }
-    fn capabilities(&self) -> smoltcp::phy::DeviceCapabilities {
-        let mut c = smoltcp::phy::DeviceCapabilities::default();
-        c.medium = smoltcp::phy::Medium::Ip;
-        c.max_transmission_unit = self.0;
-        c
-    }
-}
-
-enum Never {}
-
-impl smoltcp::phy::RxToken for Never {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, _: F) -> R {
-        match self {}
-    }
-}
-
-impl smoltcp::phy::TxToken for Never {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, _: usize, _: F) -> R {
-        match self {}
     }
 }

@@ -12,6 +12,7 @@ mod automaton;
 mod ipcp;
 mod lcp;
 mod link;
+mod link_auth;
 mod machine;
 
 pub use auth::{AuthProtocol, Proof};

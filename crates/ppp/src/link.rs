@@ -1,9 +1,10 @@
 //! One PPP link: its phases (RFC 1661 §3) over LCP, authentication and IPCP.
 
-use crate::auth::{self, AuthProtocol, Proof, chap_md5, put_sized, sized};
+use crate::auth::{AuthProtocol, Proof};
 use crate::automaton::{AutomatonEvent as E, State};
 use crate::ipcp::{Addresses, IpcpOptions};
 use crate::lcp::LcpOptions;
+use crate::link_auth::AUTH_RETRY;
 use crate::machine::{Machine, Signal};
 use node::Time;
 use std::collections::VecDeque;
@@ -17,11 +18,6 @@ const DISCARD: u8 = 11;
 const IDENTIFICATION: u8 = 12;
 const TIME_REMAINING: u8 = 13;
 const PROTOCOL_REJECT: u8 = 8;
-
-/// Between tries of authentication.
-const AUTH_RETRY: Duration = Duration::from_secs(1);
-/// Tries before giving up.
-const AUTH_TRIES: u32 = 10;
 
 /// Which side of the link this is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,29 +100,29 @@ pub enum Event {
 }
 
 #[derive(Debug)]
-struct Trying {
-    tries: u32,
-    next: Time,
+pub(crate) struct Trying {
+    pub(crate) tries: u32,
+    pub(crate) next: Time,
 }
 
 /// One link.
 #[derive(Debug)]
 pub struct Ppp {
-    config: Config,
-    phase: Phase,
-    lcp: Machine<LcpOptions>,
-    ipcp: Option<Machine<IpcpOptions>>,
-    user: Option<String>,
-    trying: Option<Trying>,
-    chap_id: u8,
+    pub(crate) config: Config,
+    pub(crate) phase: Phase,
+    pub(crate) lcp: Machine<LcpOptions>,
+    pub(crate) ipcp: Option<Machine<IpcpOptions>>,
+    pub(crate) user: Option<String>,
+    pub(crate) trying: Option<Trying>,
+    pub(crate) chap_id: u8,
     /// The proof that was judged good: a repeat is answered alike.
-    judged: bool,
-    echo_at: Option<Time>,
-    echoes_open: u32,
-    echo_id: u8,
-    reason: Option<String>,
-    out: Vec<Vec<u8>>,
-    events: VecDeque<Event>,
+    pub(crate) judged: bool,
+    pub(crate) echo_at: Option<Time>,
+    pub(crate) echoes_open: u32,
+    pub(crate) echo_id: u8,
+    pub(crate) reason: Option<String>,
+    pub(crate) out: Vec<Vec<u8>>,
+    pub(crate) events: VecDeque<Event>,
 }
 
 impl Ppp {
@@ -391,141 +387,7 @@ impl Ppp {
         }
     }
 
-    /// Sends our side's authentication packet again, or gives up.
-    fn try_again(&mut self, now: Time) {
-        let Some(t) = &mut self.trying else { return };
-        t.tries += 1;
-        t.next = now + AUTH_RETRY;
-        if t.tries > AUTH_TRIES {
-            return self.close(now, "authentication: the peer does not answer");
-        }
-        let tries = t.tries;
-        match (&self.config.side, self.auth_protocol()) {
-            (Side::Client { user, password }, Some(AuthProtocol::Pap)) => {
-                let mut data = Vec::new();
-                put_sized(&mut data, user.as_bytes());
-                put_sized(&mut data, password.as_bytes());
-                self.out.push(Control { code: auth::pap::REQUEST, id: tries as u8, data: &data }.to_vec(protocol::PAP));
-            }
-            (Side::Server { name, .. }, Some(AuthProtocol::Chap)) => {
-                let mut data = Vec::new();
-                put_sized(&mut data, &self.config.challenge);
-                data.extend_from_slice(name.as_bytes());
-                self.out.push(Control { code: auth::chap::CHALLENGE, id: self.chap_id, data: &data }.to_vec(protocol::CHAP));
-            }
-            _ => {}
-        }
-    }
-
-    fn pap_input(&mut self, now: Time, c: &Control<'_>) -> bool {
-        match (c.code, &self.config.side) {
-            (auth::pap::REQUEST, Side::Server { .. }) if self.lcp.options.demanded() == Some(AuthProtocol::Pap) => {
-                let Some((user, rest)) = sized(c.data) else { return false };
-                let Some((password, _)) = sized(rest) else { return false };
-                self.chap_id = c.id;
-                self.proof(text(user), Proof::Pap(password.to_vec()));
-                true
-            }
-            (auth::pap::ACK, Side::Client { .. }) if self.phase == Phase::Authenticate => {
-                self.network(now, IpcpOptions::client());
-                true
-            }
-            (auth::pap::NAK, Side::Client { .. }) if self.phase == Phase::Authenticate => {
-                let said = sized(c.data).map(|(m, _)| text(m)).unwrap_or_default();
-                self.refused(now, &said);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn chap_input(&mut self, now: Time, c: &Control<'_>) -> bool {
-        match (c.code, &self.config.side) {
-            (auth::chap::CHALLENGE, Side::Client { user, password }) => {
-                let Some((challenge, _name)) = sized(c.data) else { return false };
-                let mut data = Vec::new();
-                put_sized(&mut data, &chap_md5(c.id, password.as_bytes(), challenge));
-                data.extend_from_slice(user.as_bytes());
-                self.out.push(Control { code: auth::chap::RESPONSE, id: c.id, data: &data }.to_vec(protocol::CHAP));
-                true
-            }
-            (auth::chap::RESPONSE, Side::Server { .. })
-                if c.id == self.chap_id && self.lcp.options.demanded() == Some(AuthProtocol::Chap) =>
-            {
-                let Some((response, name)) = sized(c.data) else { return false };
-                let proof = Proof::Chap { id: c.id, challenge: self.config.challenge.to_vec(), response: response.to_vec() };
-                self.proof(text(name), proof);
-                true
-            }
-            (auth::chap::SUCCESS, Side::Client { .. }) if self.phase == Phase::Authenticate => {
-                self.network(now, IpcpOptions::client());
-                true
-            }
-            (auth::chap::FAILURE, Side::Client { .. }) if self.phase == Phase::Authenticate => {
-                let said = text(c.data);
-                self.refused(now, &said);
-                true
-            }
-            // A repeated Success after IPCP began is no harm.
-            (auth::chap::SUCCESS, Side::Client { .. }) => true,
-            _ => false,
-        }
-    }
-
-    fn proof(&mut self, user: String, proof: Proof) {
-        if self.judged {
-            // RFC 1994 §4.2, RFC 1334 §2.2.1: our answer was lost; say it again.
-            self.answer(true, "welcome");
-        } else if self.trying.take().is_some() {
-            self.events.push_back(Event::Authenticate { user, proof });
-        }
-    }
-
-    fn refused(&mut self, now: Time, said: &str) {
-        let why = if said.is_empty() { "no reason given" } else { said };
-        let reason = format!("authentication failed: {why}");
-        self.reason = Some(reason.clone());
-        self.close(now, &reason);
-    }
-
-    fn answer(&mut self, good: bool, message: &str) {
-        let packet = match self.lcp.options.demanded() {
-            Some(AuthProtocol::Chap) => {
-                let code = if good { auth::chap::SUCCESS } else { auth::chap::FAILURE };
-                Control { code, id: self.chap_id, data: message.as_bytes() }.to_vec(protocol::CHAP)
-            }
-            Some(AuthProtocol::Pap) => {
-                let mut data = Vec::new();
-                put_sized(&mut data, message.as_bytes());
-                let code = if good { auth::pap::ACK } else { auth::pap::NAK };
-                Control { code, id: self.chap_id, data: &data }.to_vec(protocol::PAP)
-            }
-            None => return,
-        };
-        self.out.push(packet);
-    }
-
-    /// A server's judgement of a proof: the addresses to agree on, or why not.
-    pub fn authenticated(&mut self, now: Time, user: &str, judgement: Result<Addresses, &str>) {
-        if self.phase != Phase::Authenticate {
-            return;
-        }
-        match judgement {
-            Ok(gift) => {
-                self.user = Some(user.to_owned());
-                self.judged = true;
-                self.answer(true, "welcome");
-                self.network(now, IpcpOptions::server(gift));
-            }
-            Err(why) => {
-                self.answer(false, why);
-                self.reason = Some(format!("authentication of `{user}` failed: {why}"));
-                self.close(now, why);
-            }
-        }
-    }
-
-    fn network(&mut self, now: Time, options: IpcpOptions) {
+    pub(crate) fn network(&mut self, now: Time, options: IpcpOptions) {
         self.phase = Phase::Network;
         self.trying = None;
         let mut ipcp = Machine::new(options);
@@ -570,6 +432,6 @@ impl Ppp {
 }
 
 /// Peer's words, fit to be shown: no control characters.
-fn text(b: &[u8]) -> String {
+pub(crate) fn text(b: &[u8]) -> String {
     String::from_utf8_lossy(b).chars().map(|c| if c.is_control() { '.' } else { c }).take(200).collect()
 }

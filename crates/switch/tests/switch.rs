@@ -1,7 +1,7 @@
 //! The switch over in-memory ports.
 
 use node::sim::{NodeId, Sim};
-use node::{DropReason, PortId};
+use node::{Cause, DropReason, PortId, Record};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -118,4 +118,30 @@ fn a_hundred_thousand_mutated_frames() {
     let (mut sim, s) = sim(3, Settings::default());
     let bases = vec![frame(B, A), frame(ALL, B), frame([0x01, 0x80, 0xc2, 0, 0, 1], A), frame([1, 0, 0x5e, 0, 0, 1], B)];
     sim.mutate(s, 3, &bases, 100_000);
+}
+
+#[test]
+fn the_trace_tells_what_became_of_each_frame_and_why() {
+    let (mut sim, s) = sim(3, Settings::default());
+    sim.inject((s, 0), &frame(B, A));
+    assert!(sim.core(s).trace.take().0.is_empty(), "off, nothing is kept");
+    sim.core(s).trace.start();
+    sim.inject((s, 0), &frame(B, A));
+    sim.inject((s, 0), &frame(A, A));
+    let (records, lost) = sim.core(s).trace.take();
+    let words: Vec<String> = records
+        .iter()
+        .map(|r| match r {
+            Record::In { port, .. } => format!("in {}", port.0),
+            Record::Made { parents, .. } => format!("made of {}", parents.len()),
+            Record::Out { port, cause, .. } => format!("out {} {cause:?}", port.0),
+            Record::Held { cause, .. } => format!("held {cause:?}"),
+            Record::Dropped { reason, .. } => format!("dropped {reason}"),
+        })
+        .collect();
+    assert_eq!(words, ["in 0", "made of 1", "out 1 Flooded", "out 2 Flooded", "in 0", "dropped same-port"]);
+    assert_eq!(lost, 0);
+    let (Record::In { seq: a, .. }, Record::Out { seq: b, .. }) = (&records[0], &records[3]) else { panic!("{records:?}") };
+    assert_eq!(a, b, "the last of a flood is the frame itself");
+    let _ = Cause::Forwarded;
 }
