@@ -138,7 +138,7 @@ mod tests {
             ("delay", "dealy", 10, 1, "did you mean `delay`?"),
             ("\"20ms\"", "\"20 parsecs\"", 10, 9, "is not a time"),
             ("10.0.0.1/24", "10.0.0.1/99", 5, 11, "is not an IPv4 prefix"),
-            ("ports.eth0", "ports.eth1", 4, 16, "did you mean `pc.eth0`?"),
+            ("ports.eth0", "ports.eth1", 4, 17, "did you mean `pc.eth0`?"),
             ("name = \"t\"", "name = \"T T\"", 1, 8, "not a lab's name"),
             ("[[links]]", "[[lnks]]", 8, 3, "did you mean `links`?"),
             ("\"sw.p1\"", "\"pc.eth0\"", 9, 20, "has a link already"),
