@@ -13,11 +13,10 @@ mod upstream;
 
 pub use element::Cache;
 
-use netstack::{Limits, Net, Sockets};
+use netstack::{Host, Limits};
 use node::Cidr;
 use node::role::{Role, Setup};
 use serde::Deserialize;
-use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
@@ -68,15 +67,12 @@ pub enum UpstreamSource {
 /// If the settings contradict each other or a route leads nowhere.
 pub fn build(s: Setup<Settings>) -> anyhow::Result<Role<Cache>> {
     let mut rng = s.rng;
-    let mtu = s.config.ports.iter().map(|p| p.mtu).min().unwrap_or(1500);
     let seed = rand::RngExt::random(&mut rng);
-    let sockets = Rc::new(RefCell::new(Sockets::new(mtu, seed, Limits::default(), s.wake)));
-    let net = Net::new(Rc::clone(&sockets), s.clock);
-    let hop = flow::IpHop::new(&s.config, &s.settings.routes)?;
-    let own: Vec<(Cidr, Ipv4Addr)> = hop.interfaces.iter().map(|i| (i.addr, i.addr.addr)).collect();
+    let (host, net) = Host::new(&s.config, &s.settings.routes, seed, Limits::default(), s.clock, s.wake)?;
+    let own: Vec<(Cidr, Ipv4Addr)> = host.hop.interfaces.iter().map(|i| (i.addr, i.addr.addr)).collect();
     let name = s.settings.name.clone().unwrap_or_else(|| s.config.node.clone());
     let proxy = Rc::new(proxy::Proxy::new(name, net, s.settings.upstream_source, own, s.settings.store_bytes, s.settings.object_bytes));
-    let element = Cache::new(hop, sockets, s.settings.intercept, Rc::clone(&proxy));
+    let element = Cache::new(host, s.settings.intercept, Rc::clone(&proxy));
     let tasks: Vec<node::Task> = vec![Box::pin(proxy.serve())];
     Ok(Role { element, tasks, allow: node::Allow::default(), asker: None })
 }

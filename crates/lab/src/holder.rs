@@ -365,7 +365,20 @@ fn wait_ready(shared: &Shared, step: &mut Step) -> Result<()> {
             }
             return Ok(());
         }
-        list = shared.changed.wait_timeout(list, left).unwrap_or_else(PoisonError::into_inner).0;
+        leave_if_alone();
+        let slice = left.min(Duration::from_millis(200));
+        list = shared.changed.wait_timeout(list, slice).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+/// Ends with a `lab up` that was killed: its end of our words' pipe is closed.
+fn leave_if_alone() {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let out = std::io::stdout();
+    let mut fds = [PollFd::new(&out, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+        std::process::exit(1);
     }
 }
 

@@ -58,11 +58,13 @@ fn table(r: &Running, node: &str, what: &str) -> Result<Table> {
 }
 
 /// What the kernel lost at the node's devices: full TAP rings, runts, frames
-/// that came while no role held the TAP.
+/// that came while no role held the TAP. Joins the lab: nothing can be asked
+/// from outside after that.
 fn kernel(r: &Running, node: &str) -> Result<Vec<Vec<Value>>> {
+    enter::join(r)?;
     let run = |args: &[&str]| -> Result<Vec<Value>> {
         let out = Command::new("nsenter")
-            .arg(format!("--net={}", r.path(&format!("/proc/1/root/run/netns/{node}")).display()))
+            .arg(format!("--net=/run/netns/{node}"))
             .args(args)
             .env("PATH", crate::machine::path())
             .stderr(Stdio::null())

@@ -79,14 +79,31 @@ pub(crate) fn dir() -> Result<PathBuf> {
     Ok(d)
 }
 
-/// Opens a lab's lock; `None` if somebody holds it.
-pub(crate) fn lock(name: &str) -> Result<Option<File>> {
+fn lock_file(name: &str) -> Result<File> {
     let path = dir()?.join(format!("{name}.lock"));
-    let f = File::options().create(true).truncate(false).write(true).read(true).open(&path)?;
-    match flock(&f, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(f)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(e) => Err(e).with_context(|| path.display().to_string()),
+    File::options().create(true).truncate(false).write(true).read(true).open(&path).with_context(|| path.display().to_string())
+}
+
+/// Takes a lab's lock; `None` if somebody holds it.
+pub(crate) fn lock(name: &str) -> Result<Option<File>> {
+    let f = lock_file(name)?;
+    // Somebody who only looks has it for a moment.
+    for _ in 0..20 {
+        match flock(&f, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(f)),
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(10)),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a lab's holder lives.
+fn is_held(name: &str) -> Result<bool> {
+    match flock(&lock_file(name)?, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(e) => Err(e.into()),
     }
 }
 
@@ -100,8 +117,8 @@ pub(crate) fn note(r: &Running) -> Result<()> {
 
 /// The lab of that name, if it is up.
 pub(crate) fn find(name: &str) -> Result<Option<Running>> {
-    if lock(name)?.is_some() {
-        return Ok(None); // nobody holds it: what is written is stale
+    if !is_held(name)? {
+        return Ok(None); // what is written is stale
     }
     let path = dir()?.join(format!("{name}.json"));
     Ok(fs::read(path).ok().and_then(|t| serde_json::from_slice(&t).ok()))
@@ -164,9 +181,8 @@ pub(crate) fn take_down(r: &Running) -> Result<()> {
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     let end = Instant::now() + Duration::from_secs(10);
     loop {
-        if let Some(f) = lock(&r.name)? {
+        if !is_held(&r.name)? {
             let _ = fs::remove_file(dir()?.join(format!("{}.json", r.name)));
-            drop(f);
             return Ok(());
         }
         anyhow::ensure!(Instant::now() < end, "the holder of `{}` (pid {}) does not die", r.name, r.holder);

@@ -7,7 +7,7 @@ use flow::frag::Reassembler;
 use flow::{IpHop, NoLinks, Packet, hop};
 use node::config::NodeConfig;
 use node::{Burst, Cause, Clock, Cursor, Cx, DropReason, Element, Event, PortId, Query, QueryError, Rows, Time, Wake};
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
 /// A host: takes what is for its own addresses, forwards nothing.
@@ -38,22 +38,35 @@ impl Host {
         Ok((Host { hop, sockets, fragments: Reassembler::default() }, net))
     }
 
+    /// Its transport layer.
+    pub fn sockets(&self) -> RefMut<'_, Sockets> {
+        self.sockets.borrow_mut()
+    }
+
+    /// A packet as it is, or put together from its fragments once all are there.
+    pub fn whole(&mut self, cx: &mut Cx<'_>, p: Packet) -> Option<Packet> {
+        if !p.header.is_fragment() {
+            return Some(p);
+        }
+        let f = self.fragments.input(cx, p.frame, &p.header)?;
+        hop::packet(cx, f)
+    }
+
+    /// Hands a whole packet to the sockets; what none wants the hop answers.
+    pub fn deliver(&mut self, cx: &mut Cx<'_>, p: Packet) {
+        let rest = self.sockets.borrow_mut().input(cx, p);
+        if let Some(p) = rest {
+            self.hop.local(cx, &mut NoLinks, p);
+        }
+    }
+
     /// Takes a packet that came in at an interface.
     pub fn packet(&mut self, cx: &mut Cx<'_>, p: Packet) {
         if !self.hop.is_local(p.header.dst) {
             return cx.drop(p.frame, DropReason::NotForUs);
         }
-        let p = if p.header.is_fragment() {
-            match self.fragments.input(cx, p.frame, &p.header).and_then(|f| hop::packet(cx, f)) {
-                Some(p) => p,
-                None => return,
-            }
-        } else {
-            p
-        };
-        let rest = self.sockets.borrow_mut().input(cx, p);
-        if let Some(p) = rest {
-            self.hop.local(cx, &mut NoLinks, p);
+        if let Some(p) = self.whole(cx, p) {
+            self.deliver(cx, p);
         }
     }
 

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod connection;
 mod device;
 mod host;
 pub mod http;

@@ -1,6 +1,7 @@
 //! What tasks hold to open sockets.
 
-use crate::sockets::{Listener, Sockets};
+use crate::connection::Listener;
+use crate::sockets::Sockets;
 use crate::stream::{TcpListener, TcpStream};
 use crate::udp::{UdpPort, UdpSocket};
 use node::Clock;

@@ -1,5 +1,6 @@
 //! The transport layer: connections by 4-tuple, listeners, UDP ports.
 
+use crate::connection::{Connection, Listener};
 use crate::device::{Caps, OneSlot};
 use crate::segment::{Ends, Sent, ack_at_zero_window, ends, note};
 use crate::udp::UdpPort;
@@ -7,17 +8,16 @@ use flow::age::Age;
 use flow::{Flow as FlowOf, Packet, Tuple};
 use node::{Cursor, Cx, DropReason, Frame, Rows, Time, Wake};
 use slab::Slab;
-use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::socket::tcp::{self, CongestionControl, State};
 use smoltcp::time::{Duration as SmolDuration, Instant};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpListenEndpoint};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::task::Waker;
 use std::time::Duration;
-use wire::ipv4::{self, Header, New, protocol};
+use wire::be32;
+use wire::ipv4::{Header, protocol};
 use wire::tcp::{ACK, FIN, RST, SYN};
-use wire::{be16, be32};
 
 /// How long an unfinished handshake may take.
 const HANDSHAKE: SmolDuration = SmolDuration::from_secs(20);
@@ -50,52 +50,10 @@ impl Default for Limits {
     }
 }
 
-pub(crate) struct Connection {
-    set: SocketSet<'static>,
-    handle: SocketHandle,
-    ends: Ends,
-    pub(crate) generation: u64,
-    deadline: Option<Time>,
-    noted: Option<Time>,
-    pub(crate) read_waker: Option<Waker>,
-    pub(crate) write_waker: Option<Waker>,
-    /// The port of the listener that waits for it.
-    pending: Option<u16>,
-    orphan_until: Option<Time>,
-    /// Why it ended, if not in order.
-    pub(crate) error: Option<std::io::ErrorKind>,
-    queued: bool,
-    /// The peer's FIN has come.
-    over: bool,
-    /// What was last sent.
-    last: Sent,
-}
-
-impl Listener {
-    pub(crate) fn new(any: bool) -> Listener {
-        Listener { any, ..Listener::default() }
-    }
-}
-
-impl Connection {
-    pub(crate) fn socket(&mut self) -> &mut tcp::Socket<'static> {
-        self.set.get_mut(self.handle)
-    }
-}
-
 struct TimeWait {
     until: Time,
     seq: u32,
     ack: u32,
-}
-
-#[derive(Default)]
-pub(crate) struct Listener {
-    /// Accepts for any local address: a transparent proxy's.
-    pub(crate) any: bool,
-    pub(crate) ready: VecDeque<(usize, u64)>,
-    pending: usize,
-    pub(crate) waker: Option<Waker>,
 }
 
 /// The transport layer of a node.
@@ -113,9 +71,9 @@ pub struct Sockets {
     time_wait_age: Age<Ends>,
     age: Age<(usize, u64)>,
     dirty: VecDeque<usize>,
-    out: Vec<Frame>,
+    pub(crate) out: Vec<Frame>,
     pub(crate) wake: Wake,
-    ident: u16,
+    pub(crate) ident: u16,
     ephemeral: u16,
 }
 
@@ -268,40 +226,6 @@ impl Sockets {
     /// Whether a listener of a transparent proxy takes this port.
     pub fn intercepts(&self, port: u16) -> bool {
         self.listeners.get(&port).is_some_and(|l| l.any)
-    }
-
-    /// RFC 9293 §3.10.7.1: a segment to a closed port is answered by a reset.
-    fn refuse(&mut self, cx: &mut Cx<'_>, e: Ends, flags: u8, seq: u32, p: &Packet) {
-        if flags & RST != 0 {
-            return;
-        }
-        let segment = p.header.payload(p.frame.data());
-        if flags & ACK != 0 {
-            let ack = be32(segment, 8).unwrap_or(0);
-            self.bare(cx, e, ack, 0, RST, &p.frame);
-        } else {
-            let data = segment.len() - wire::tcp::header_len(segment).unwrap_or(segment.len());
-            let len = data as u32 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
-            self.bare(cx, e, 0, seq.wrapping_add(len), RST | ACK, &p.frame);
-        }
-    }
-
-    /// A segment without data, outside of any connection.
-    fn bare(&mut self, cx: &mut Cx<'_>, e: Ends, seq: u32, ack: u32, flags: u8, about: &Frame) {
-        let Some(mut f) = cx.make(node::Parent::Of(about.seq)) else { return };
-        let b = f.grow(40);
-        b.fill(0);
-        let new = New { payload_len: 20, ident: 0, df: true, tos: 0, ttl: 64, protocol: protocol::TCP, src: *e.0.ip(), dst: *e.1.ip() };
-        ipv4::write_header(b, &new);
-        let t = &mut b[20..];
-        t[0..2].copy_from_slice(&e.0.port().to_be_bytes());
-        t[2..4].copy_from_slice(&e.1.port().to_be_bytes());
-        t[4..8].copy_from_slice(&seq.to_be_bytes());
-        t[8..12].copy_from_slice(&ack.to_be_bytes());
-        t[12] = 5 << 4;
-        t[13] = flags;
-        ipv4::fill_l4_checksum(b);
-        self.out.push(f);
     }
 
     fn add(&mut self, ends: Ends) -> Option<usize> {
@@ -501,30 +425,6 @@ impl Sockets {
         }
     }
 
-    fn udp_input(&mut self, cx: &mut Cx<'_>, p: Packet) -> Option<Packet> {
-        let body = p.header.payload(p.frame.data());
-        let (Some(src), Some(dst), Some(len)) = (be16(body, 0), be16(body, 2), be16(body, 4)) else {
-            cx.drop(p.frame, DropReason::BadLength);
-            return None;
-        };
-        let Some(data) = body.get(8..usize::from(len)) else {
-            cx.drop(p.frame, DropReason::BadLength);
-            return None;
-        };
-        if !ipv4::l4_checksum_ok(p.frame.data(), &p.header) {
-            cx.drop(p.frame, DropReason::BadChecksum);
-            return None;
-        }
-        let Some(port) = self.udp.get_mut(&dst) else { return Some(p) };
-        let (from, to) = (SocketAddrV4::new(p.header.src, src), SocketAddrV4::new(p.header.dst, dst));
-        if port.deliver(from, to, data) {
-            cx.consume(p.frame);
-        } else {
-            cx.drop(p.frame, DropReason::SocketFull);
-        }
-        None
-    }
-
     /// When `poll` is wanted.
     pub fn deadline(&self) -> Option<Time> {
         let soon = (!self.dirty.is_empty()).then_some(Time::ZERO);
@@ -564,23 +464,6 @@ impl Sockets {
         while let Some((from, to, data)) = self.udp_out.pop_front() {
             self.send_udp(cx, from, to, &data);
         }
-    }
-
-    fn send_udp(&mut self, cx: &mut Cx<'_>, from: SocketAddrV4, to: SocketAddrV4, data: &[u8]) {
-        let n = data.len() + wire::udp::HEADER_LEN;
-        let Some(mut f) = cx.make_sized(node::Parent::Timer, n + ipv4::HEADER_LEN) else { return };
-        self.ident = self.ident.wrapping_add(1);
-        let b = f.grow(n + ipv4::HEADER_LEN);
-        let new =
-            New { payload_len: n, ident: self.ident, df: false, tos: 0, ttl: 64, protocol: protocol::UDP, src: *from.ip(), dst: *to.ip() };
-        ipv4::write_header(b, &new);
-        b[20..22].copy_from_slice(&from.port().to_be_bytes());
-        b[22..24].copy_from_slice(&to.port().to_be_bytes());
-        b[24..26].copy_from_slice(&(n as u16).to_be_bytes());
-        b[26..28].fill(0);
-        b[28..].copy_from_slice(data);
-        ipv4::fill_l4_checksum(b);
-        self.out.push(f);
     }
 
     /// Rows for `show`: connections.

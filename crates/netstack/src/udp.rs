@@ -1,10 +1,15 @@
 //! UDP sockets.
 
 use crate::net::Net;
+use crate::sockets::Sockets;
+use flow::Packet;
+use node::{Cx, DropReason};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::task::{Poll, Waker};
+use wire::be16;
+use wire::ipv4::{self, New, protocol};
 
 /// Datagrams that wait for a task; beyond, they are dropped (`socket-full`).
 const QUEUE: usize = 256;
@@ -71,5 +76,48 @@ impl UdpSocket {
 impl Drop for UdpSocket {
     fn drop(&mut self) {
         self.net.sockets().udp.remove(&self.port);
+    }
+}
+
+impl Sockets {
+    pub(crate) fn udp_input(&mut self, cx: &mut Cx<'_>, p: Packet) -> Option<Packet> {
+        let body = p.header.payload(p.frame.data());
+        let (Some(src), Some(dst), Some(len)) = (be16(body, 0), be16(body, 2), be16(body, 4)) else {
+            cx.drop(p.frame, DropReason::BadLength);
+            return None;
+        };
+        let Some(data) = body.get(8..usize::from(len)) else {
+            cx.drop(p.frame, DropReason::BadLength);
+            return None;
+        };
+        if !ipv4::l4_checksum_ok(p.frame.data(), &p.header) {
+            cx.drop(p.frame, DropReason::BadChecksum);
+            return None;
+        }
+        let Some(port) = self.udp.get_mut(&dst) else { return Some(p) };
+        let (from, to) = (SocketAddrV4::new(p.header.src, src), SocketAddrV4::new(p.header.dst, dst));
+        if port.deliver(from, to, data) {
+            cx.consume(p.frame);
+        } else {
+            cx.drop(p.frame, DropReason::SocketFull);
+        }
+        None
+    }
+
+    pub(crate) fn send_udp(&mut self, cx: &mut Cx<'_>, from: SocketAddrV4, to: SocketAddrV4, data: &[u8]) {
+        let n = data.len() + wire::udp::HEADER_LEN;
+        let Some(mut f) = cx.make_sized(node::Parent::Timer, n + ipv4::HEADER_LEN) else { return };
+        self.ident = self.ident.wrapping_add(1);
+        let b = f.grow(n + ipv4::HEADER_LEN);
+        let new =
+            New { payload_len: n, ident: self.ident, df: false, tos: 0, ttl: 64, protocol: protocol::UDP, src: *from.ip(), dst: *to.ip() };
+        ipv4::write_header(b, &new);
+        b[20..22].copy_from_slice(&from.port().to_be_bytes());
+        b[22..24].copy_from_slice(&to.port().to_be_bytes());
+        b[24..26].copy_from_slice(&(n as u16).to_be_bytes());
+        b[26..28].fill(0);
+        b[28..].copy_from_slice(data);
+        ipv4::fill_l4_checksum(b);
+        self.out.push(f);
     }
 }
