@@ -154,13 +154,20 @@ fn killing_the_holder_leaves_nothing() {
         pids.filter(|p| std::fs::read_link(format!("/proc/{p}/ns/pid")).is_ok_and(|n| n == ns)).count()
     };
     wait_for("exec and capture to run", Duration::from_secs(5), || inside() >= 13);
-    let before = tool("lsns", &["-t", "net", "-n", "-o", "NS"]).good().out.lines().count();
+    use std::os::unix::fs::MetadataExt;
+    let own: Vec<String> = std::fs::read_dir(format!("/proc/{holder}/root/run/netns"))
+        .expect("the nodes")
+        .flatten()
+        .map(|e| std::fs::metadata(e.path()).expect("a namespace").ino().to_string())
+        .collect();
+    assert!(own.len() >= 11);
     kill(holder);
     wait_for("every process to be gone", Duration::from_secs(2), || inside() == 0);
     wait_for("exec to end", Duration::from_secs(2), || exec.try_wait().expect("waiting").is_some());
     wait_for("capture to end", Duration::from_secs(2), || capture.try_wait().expect("waiting").is_some());
     wait_for("the namespaces to be gone", Duration::from_secs(2), || {
-        tool("lsns", &["-t", "net", "-n", "-o", "NS"]).good().out.lines().count() < before
+        let all = tool("lsns", &["-t", "net", "-n", "-o", "NS"]).good().out;
+        !all.split_whitespace().any(|n| own.iter().any(|o| o == n))
     });
     let (code, said) = lab(&["-l", &l.name, "status"]);
     assert!(code == 125 && said.contains("up"), "{said}");

@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -73,24 +73,26 @@ pub(crate) fn dir() -> Result<PathBuf> {
         }
     };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&d).with_context(|| format!("making {}", d.display()))?;
-    use std::os::unix::fs::MetadataExt;
     let owner = fs::metadata(&d)?.uid();
     anyhow::ensure!(owner == uid, "{} belongs to user {owner}, not to you", d.display());
     Ok(d)
 }
 
-fn lock_file(name: &str) -> Result<File> {
-    let path = dir()?.join(format!("{name}.lock"));
-    File::options().create(true).truncate(false).write(true).read(true).open(&path).with_context(|| path.display().to_string())
+fn lock_path(name: &str) -> Result<PathBuf> {
+    Ok(dir()?.join(format!("{name}.lock")))
 }
 
 /// Takes a lab's lock; `None` if somebody holds it.
 pub(crate) fn lock(name: &str) -> Result<Option<File>> {
-    let f = lock_file(name)?;
-    // Somebody who only looks has it for a moment.
+    let path = lock_path(name)?;
     for _ in 0..20 {
+        let f =
+            File::options().create(true).truncate(false).write(true).read(true).open(&path).with_context(|| path.display().to_string())?;
         match flock(&f, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Some(f)),
+            // Swept away between the two calls: that lock would hold nobody off.
+            Ok(()) if fs::metadata(&path).is_ok_and(|m| f.metadata().is_ok_and(|o| o.ino() == m.ino())) => return Ok(Some(f)),
+            Ok(()) => {}
+            // Somebody who only looks has it for a moment.
             Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(10)),
             Err(e) => return Err(e.into()),
         }
@@ -98,10 +100,19 @@ pub(crate) fn lock(name: &str) -> Result<Option<File>> {
     Ok(None)
 }
 
-/// Whether a lab's holder lives.
+/// Whether a lab's holder lives. What a dead one left is swept away.
 fn is_held(name: &str) -> Result<bool> {
-    match flock(&lock_file(name)?, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
+    let path = lock_path(name)?;
+    let f = match File::open(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        f => f.with_context(|| path.display().to_string())?,
+    };
+    match flock(&f, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {
+            let _ = fs::remove_file(dir()?.join(format!("{name}.json")));
+            let _ = fs::remove_file(&path);
+            Ok(false)
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
         Err(e) => Err(e.into()),
     }
@@ -182,7 +193,6 @@ pub(crate) fn take_down(r: &Running) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(10);
     loop {
         if !is_held(&r.name)? {
-            let _ = fs::remove_file(dir()?.join(format!("{}.json", r.name)));
             return Ok(());
         }
         anyhow::ensure!(Instant::now() < end, "the holder of `{}` (pid {}) does not die", r.name, r.holder);
