@@ -139,7 +139,7 @@ pub(crate) fn find(name: &str) -> Result<Option<Running>> {
 pub(crate) fn all() -> Result<Vec<Running>> {
     let mut names: Vec<String> = fs::read_dir(dir()?)?
         .flatten()
-        .filter_map(|e| e.file_name().to_str().and_then(|n| n.strip_suffix(".json")).map(str::to_owned))
+        .filter_map(|e| e.file_name().to_str().and_then(|n| n.strip_suffix(".lock")).map(str::to_owned))
         .collect();
     names.sort();
     let mut v = Vec::new();
