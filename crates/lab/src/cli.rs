@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 /// How a web page really gets here: a lab of real processes in network namespaces
 #[derive(Parser)]
-#[command(name = "lab", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = "lab", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     /// The running lab that is meant (default: the only one that is up)
     #[arg(short, long = "lab", global = true, value_name = "NAME")]

@@ -19,11 +19,19 @@ mod state;
 mod up;
 mod validate;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match cli::run(cli::Cli::parse()) {
+    let cli = cli::Cli::try_parse().unwrap_or_else(|e| {
+        if e.kind() == clap::error::ErrorKind::MissingSubcommand {
+            // The help names the commands that are meant for people.
+            let _ = cli::Cli::command().print_help();
+            std::process::exit(2);
+        }
+        e.exit()
+    });
+    match cli::run(cli) {
         Ok(code) => code,
         Err(e) => {
             eprintln!("lab: {e:#}");
