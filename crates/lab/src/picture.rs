@@ -71,3 +71,45 @@ pub(crate) fn draw(f: &LabFile) -> String {
     }
     lines.join("\n") + "\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::file::parse;
+
+    const LAB: &str = r#"
+name = "t"
+[nodes.pc]
+kind = "host"
+[nodes.phone]
+kind = "host"
+[nodes.sw]
+role = "switch"
+[nodes.r]
+role = "router"
+[[links]]
+ends = ["pc.eth0", "sw.a"]
+[[links]]
+ends = ["phone.eth0", "sw.b"]
+[[links]]
+ends = ["sw.c", "r.lan"]
+delay = "1ms"
+"#;
+
+    #[test]
+    fn the_longest_way_and_what_hangs_on_it() {
+        let f = parse(LAB).expect("a lab");
+        assert_eq!(super::draw(&f), "  pc ── sw ~~ r\n  phone ── sw\n  (~~ is a link with delay, loss or a rate)\n");
+    }
+
+    #[test]
+    fn the_plan_names_every_device() {
+        let p = crate::plan::plan(&parse(LAB).expect("a lab"));
+        assert!(p.links.starts_with("netns add pc\nnetns add phone\nnetns add sw\nnetns add r\nnetns add cable\nlink add"), "{}", p.links);
+        let of = |list: &[(String, String)], n: &str| list.iter().find(|(x, _)| x == n).map(|(_, t)| t.clone()).unwrap_or_default();
+        assert_eq!(of(&p.ip, "pc"), "link set dev eth0 addrgenmode none address 02:00:00:00:01:00 up\nlink set dev lo up\n");
+        assert_eq!(of(&p.tc, "sw").lines().filter(|l| l.contains("redirect dev")).count(), 6);
+        assert_eq!(p.plain, [("pc".to_owned(), "eth0".to_owned()), ("phone".to_owned(), "eth0".to_owned())]);
+        let cable = p.cable.expect("an impaired link");
+        assert!(cable.contains("ends = [\"sw.c\", \"r.lan\"]") && cable.contains("delay-ns = 1000000"), "{cable}");
+    }
+}
