@@ -86,6 +86,10 @@ kind = "host"
 role = "switch"
 [nodes.r]
 role = "router"
+[nodes.far]
+role = "router"
+[[links]]
+ends = ["r.wan", "far.a"]
 [[links]]
 ends = ["pc.eth0", "sw.a"]
 [[links]]
@@ -98,13 +102,17 @@ delay = "1ms"
     #[test]
     fn the_longest_way_and_what_hangs_on_it() {
         let f = parse(LAB).expect("a lab");
-        assert_eq!(super::draw(&f), "  pc ── sw ~~ r\n  phone ── sw\n  (~~ is a link with delay, loss or a rate)\n");
+        assert_eq!(super::draw(&f), "  pc ── sw ~~ r ── far\n  phone ── sw\n  (~~ is a link with delay, loss or a rate)\n");
     }
 
     #[test]
     fn the_plan_names_every_device() {
         let p = crate::plan::plan(&parse(LAB).expect("a lab"));
-        assert!(p.links.starts_with("netns add pc\nnetns add phone\nnetns add sw\nnetns add r\nnetns add cable\nlink add"), "{}", p.links);
+        assert!(
+            p.links.starts_with("netns add pc\nnetns add phone\nnetns add sw\nnetns add r\nnetns add far\nnetns add cable\nlink add"),
+            "{}",
+            p.links
+        );
         let of = |list: &[(String, String)], n: &str| list.iter().find(|(x, _)| x == n).map(|(_, t)| t.clone()).unwrap_or_default();
         assert_eq!(of(&p.ip, "pc"), "link set dev eth0 addrgenmode none address 02:00:00:00:01:00 up\nlink set dev lo up\n");
         assert_eq!(of(&p.tc, "sw").lines().filter(|l| l.contains("redirect dev")).count(), 6);
