@@ -30,7 +30,12 @@ $lab -l $NAME exec client client http://www.example.com/
 $lab -l $NAME exec pc ping -c 1 www.example.com
 $lab -l $NAME exec pc id -u
 $lab -l $NAME show bas sessions
-timeout -s INT 2 $lab -l $NAME capture pc -w $OUT/pc.pcapng || true
+$lab -l $NAME exec pc traceroute -w 3 www.example.com
+$lab -l $NAME restart bas
+timeout -s INT 4 $lab -l $NAME capture pc -w $OUT/pc.pcapng &
+sleep 1
+$lab -l $NAME curl -sS -o /dev/null http://www.example.com/
+wait || true
 "#;
 
 #[test]
@@ -63,5 +68,6 @@ fn a_normal_user_can_do_it_too() {
     ] {
         assert!(said.contains(word), "{word}:\n{said}\n{err}");
     }
-    assert!(std::fs::metadata(out.path("pc.pcapng")).expect("a capture").len() > 100);
+    let seen = integration::tool("tshark", &["-r", &out.path("pc.pcapng"), "-Y", "http.request"]).good().out;
+    assert!(seen.contains("GET / HTTP/1.1"), "{seen}");
 }

@@ -25,6 +25,9 @@ fn a_page_crosses_the_path_and_the_cache_remembers() {
     assert!(second.contains("cache-status: cache; hit"), "{second}");
     assert!(second.to_lowercase().contains("\r\nage: ") && second.contains("via: 1.1 cache"), "{second}");
 
+    let date = second.lines().find_map(|l| l.strip_prefix("date: ")).expect("a date").trim();
+    assert!(date.ends_with(" GMT"), "{date}");
+
     let dir = Scratch::new();
     let file = dir.path("10mb");
     lab.curl(&["-o", &file, "http://www.example.com/files/10mb.bin"]).good();
@@ -54,6 +57,10 @@ fn a_page_crosses_the_path_and_the_cache_remembers() {
     lab.curl(&[&["-Z"], &args[..]].concat()).good();
     assert_eq!(lab.counter("cache", "collapsed") + lab.counter("cache", "hits"), before + 7);
 
+    // A server does not tire: more connections than any backlog.
+    let script = format!("for i in $(seq 1 300); do curl -sS -m 5 -o /dev/null {PAGE} || exit 1; done");
+    lab.run(&["exec", "pc", "sh", "-c", &script]).good();
+
     lab.show("bas", "sessions").iter().find(|s| s["user"] == "kim@isp.example" && s["phase"] == "up").expect("a session");
     assert!(lab.show("switch", "fdb").len() >= 3);
     assert!(lab.show("home-router", "nat").iter().any(|n| n["inside"].as_str().is_some_and(|i| i.starts_with("192.168.0.10:"))));
@@ -78,6 +85,9 @@ fn the_client_draws_the_page_and_posts() {
     lab.run(&["exec", "client", "client", "--data", &up, "http://www.example.com/upload/u"]).good();
     lab.run(&["exec", "client", "client", "-o", &down, "http://www.example.com/upload/u"]).good();
     assert_eq!(sha256(&up), sha256(&down));
+    // A client that has rested is as quick as before.
+    std::thread::sleep(Duration::from_secs(13));
+    lab.run(&["exec", "client", "client", "-v", PAGE]).good();
     for (url, code, says) in [
         ("ftp://www.example.com/", 1, "not spoken here"),
         ("http://", 3, "not a URL"),
@@ -139,6 +149,8 @@ fn every_hop_has_a_name() {
         "web.isp.example",
     ];
     assert_eq!(hops, want, "{out}");
+    let dig = lab.run(&["exec", "pc", "dig", "+tcp", "+time=2", "+tries=1", "www.example.com"]);
+    assert!(dig.out.contains("connection refused"), "a closed port of a router's answers: {}", dig.out);
     lab.run(&["exec", "pc", "ping", "-c", "2", "-i", "0.2", "www.example.com"]).good();
     lab.run(&["exec", "pc", "ping", "-c", "1", "-s", "3000", "www.example.com"]).good();
 }

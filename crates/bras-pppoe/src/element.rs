@@ -194,7 +194,8 @@ impl Bas {
                         self.hop.fib.insert(Cidr { addr: peer, len: 32 }, Route::Link(u32::from(id)));
                     }
                     cx.count("sessions-up");
-                    tracing::info!("session {id} of {} is up: {:?} has {:?}", s.mac, s.ppp.user().unwrap_or(""), a.peer);
+                    let has = a.peer.map_or_else(String::new, |p| p.to_string());
+                    tracing::info!("session {id} of {} is up: {} has {has}", s.mac, s.ppp.user().unwrap_or("nobody"));
                 }
                 PppEvent::Down(reason) => ended = Some(reason),
             }

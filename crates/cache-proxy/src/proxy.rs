@@ -7,7 +7,7 @@ use crate::element::HTTP;
 use crate::respond::{Source, cache_status, error, from_stored, strip_hop_by_hop, via};
 use crate::store::{Store, Stored};
 use crate::upstream::{Failed, Upstream};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, HOST, IF_RANGE, RANGE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, DATE, HOST, IF_RANGE, RANGE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use http_cache_semantics::{AfterResponse, BeforeRequest, CacheOptions, CachePolicy};
@@ -38,6 +38,7 @@ enum Fetch {
     Asking,
     Filling {
         policy: Rc<CachePolicy>,
+        stored: Rc<HeaderMap>,
         status: StatusCode,
         body: Shared,
         len: u64,
@@ -174,8 +175,9 @@ impl Proxy {
             return self.fetch(upstream, plan, "uri-miss").await;
         };
         match s.policy.before_request(&plain, now) {
-            BeforeRequest::Fresh(head) => {
+            BeforeRequest::Fresh(mut head) => {
                 self.count("hits");
+                keep_date(&mut head.headers, &s.head);
                 let ttl = s.policy.time_to_live(now).as_secs();
                 let r = from_stored(&plan.parts.method, &plan.parts.headers, head.status, head.headers, Source::Whole(s.body.clone()));
                 let mut r = self.finish(r, &format!("hit; ttl={ttl}"));
@@ -217,6 +219,7 @@ impl Proxy {
                 };
                 self.count("revalidated");
                 let mut headers = head.headers;
+                keep_date(&mut headers, r.headers());
                 strip_hop_by_hop(&mut headers);
                 let fresh = Stored { policy, status: head.status, head: headers.clone(), body: s.body.clone() };
                 self.store.borrow_mut().put(plan.key.clone(), fresh);
@@ -257,10 +260,11 @@ impl Proxy {
                 Some(Ok(f)) => f.clone(),
                 _ => Fetch::NotShared,
             };
-            if let Fetch::Filling { policy, status, body, len } = state
-                && let BeforeRequest::Fresh(head) = policy.before_request(&without_conditions(&plan.parts), SystemTime::now())
+            if let Fetch::Filling { policy, stored, status, body, len } = state
+                && let BeforeRequest::Fresh(mut head) = policy.before_request(&without_conditions(&plan.parts), SystemTime::now())
             {
                 self.count("collapsed");
+                keep_date(&mut head.headers, &stored);
                 let r = from_stored(&plan.parts.method, &plan.parts.headers, status, head.headers, Source::Filling(body, len));
                 let mut r = self.finish(r, "hit; collapsed");
                 via(r.headers_mut(), &self.name);
@@ -328,7 +332,8 @@ impl Proxy {
         let shared = Shared::new(len);
         let policy = Rc::new(policy);
         if let Some(l) = &lead {
-            l.tx.send_replace(Fetch::Filling { policy: Rc::clone(&policy), status: head.status, body: shared.clone(), len });
+            let stored = Rc::new(head.headers.clone());
+            l.tx.send_replace(Fetch::Filling { policy: Rc::clone(&policy), stored, status: head.status, body: shared.clone(), len });
         }
         self.filling.set(self.filling.get() + len);
         let stored = Stored { policy: (*policy).clone(), status: head.status, head: head.headers.clone(), body: bytes::Bytes::new() };
@@ -411,6 +416,15 @@ async fn fill(proxy: Rc<Proxy>, key: String, stored: Stored, shared: Shared, len
         shared.end(Progress::Failed);
     }
     drop(lead);
+}
+
+/// The server's own Date: the policy's is another format (RFC 9110 §5.6.7 wants
+/// IMF-fixdate), and a cache does not make dates.
+fn keep_date(h: &mut HeaderMap, original: &HeaderMap) {
+    match original.get(DATE) {
+        Some(d) => h.insert(DATE, d.clone()),
+        None => h.remove(DATE),
+    };
 }
 
 /// A request as a server wants it (RFC 9112 §3.2.1).

@@ -38,7 +38,8 @@ impl Client {
             Change::Nothing => return,
             Change::Bound(addr, gateway) => {
                 if self.lease.borrow().address != d.lease.address {
-                    tracing::info!("DHCP: {addr} from {:?}", d.lease.server);
+                    let server = d.lease.server.map_or_else(String::new, |s| s.to_string());
+                    tracing::info!("DHCP: {addr} from {server}");
                 }
                 cx.count("dhcp-bound");
                 self.host.hop.configure(0, Some(*addr), *gateway);

@@ -11,7 +11,7 @@ use crate::fib::{Fib, Route, StaticRoute};
 use crate::icmp::{self, Bucket, Error};
 use crate::neighbour::Neighbours;
 use crate::tuple::Tuple;
-use crate::{fib, frag};
+use crate::{fib, frag, reset};
 use node::config::NodeConfig;
 use node::{Cause, Cidr, Cursor, Cx, DropReason, Frame, PortId, Query, Rows, Time};
 use std::net::Ipv4Addr;
@@ -207,6 +207,11 @@ impl IpHop {
             self.originate(cx, links, frame, Cause::Answered);
         } else if single && header.protocol == protocol::UDP {
             self.error(cx, links, &frame, header.dst, Error::PORT);
+            cx.drop(frame, DropReason::NoSocket);
+        } else if single && header.protocol == protocol::TCP && ipv4::l4_checksum_ok(frame.data(), &header) {
+            if let Some(r) = reset::refuse(cx, &frame, &header) {
+                self.originate(cx, links, r, Cause::Answered);
+            }
             cx.drop(frame, DropReason::NoSocket);
         } else {
             cx.drop(frame, DropReason::NoSocket);

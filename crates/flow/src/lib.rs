@@ -13,6 +13,7 @@ pub mod icmp;
 pub mod nat;
 mod nat_icmp;
 pub mod neighbour;
+pub mod reset;
 pub mod tcp_state;
 pub mod tuple;
 

@@ -58,7 +58,7 @@ pub(crate) struct Node {
     pub(crate) dns: Vec<Ipv4Addr>,
     /// A host's default route.
     #[serde(default)]
-    pub(crate) gateway: Option<Ipv4Addr>,
+    pub(crate) gateway: Option<Span<Ipv4Addr>>,
     /// Commands that run on a host as long as the lab.
     #[serde(default)]
     pub(crate) start: Vec<String>,

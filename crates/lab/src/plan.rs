@@ -1,6 +1,6 @@
 //! From a lab file to what `ip` and `tc` are told, and to each node's node.json.
 
-use crate::file::{Lab, LabFile};
+use crate::file::LabFile;
 use crate::validate::{CABLE, split_end};
 use anyhow::Result;
 use node::config::{HostName, NodeConfig, PortConfig};
@@ -152,8 +152,8 @@ fn inside(f: &LabFile, p: &mut Plan, n: &PlannedNode) {
     }
     if n.role.is_none() {
         let _ = writeln!(ip, "link set dev lo up");
-        if let Some(g) = f.nodes.get(&n.name).and_then(|x| x.gateway) {
-            let _ = writeln!(ip, "route add default via {g}");
+        if let Some(g) = f.nodes.get(&n.name).and_then(|x| x.gateway.as_ref()) {
+            let _ = writeln!(ip, "route add default via {}", g.get_ref());
         }
     }
     p.ip.push((n.name.clone(), ip));
@@ -179,8 +179,9 @@ pub(crate) fn node_config(f: &LabFile, p: &Plan, n: &PlannedNode, lab: PathBuf, 
 
 /// `lab plan`.
 pub(crate) fn print(files: &Path, which: &str) -> Result<ExitCode> {
-    let Lab { file, .. } = crate::file::load(files, which)?;
-    let p = plan(&file);
+    let lab = crate::file::load(files, which)?;
+    let p = plan(&lab.file);
+    crate::rolecheck::check(&lab, &p, &crate::machine::bin_dir()?)?;
     println!("# ip -batch -\n{}", p.links);
     for (ns, batch) in &p.ip {
         println!("# ip -n {ns} -batch -\n{batch}");

@@ -22,7 +22,7 @@ fn ask(r: &Running, node: &str, q: &Request) -> Result<Vec<Value>> {
         Err(_) => {
             let p = r.processes()?.into_iter().find(|p| p.node == node);
             match p {
-                Some(p) => bail!("`{node}` does not answer: its role {} is {} {}\n{}", p.role, p.state, p.text, p.last.join("\n")),
+                Some(p) => bail!("`{node}` does not answer: its role {} is {} ({})\n{}", p.role, p.state, p.text, p.last.join("\n")),
                 None => bail!("`{node}` is a kernel host: look into it with `lab exec {node} ip -s link` and the like"),
             }
         }

@@ -39,7 +39,14 @@ pub(crate) fn up(files: &Path, which: &str, name: Option<&str>, replace: bool) -
     println!("{}", picture::draw(&lab.file));
     if !lab.file.tries.is_empty() {
         println!("Try:");
-        lab.file.tries.iter().for_each(|t| println!("  {t}"));
+        // A lab under another name must be named, and so must one of several.
+        let several = state::all()?.len() > 1 || &name != lab.file.name.get_ref();
+        for t in &lab.file.tries {
+            println!(
+                "  {}",
+                if several { t.replacen("netns-scripts/lab ", &format!("netns-scripts/lab -l {name} "), 1) } else { t.clone() }
+            );
+        }
     }
     Ok(name)
 }

@@ -106,6 +106,12 @@ fn end(text: &str, f: &LabFile, e: &Span<String>) -> Result<(), LabError> {
 fn addresses(text: &str, f: &LabFile) -> Result<(), LabError> {
     let mut seen = HashMap::new();
     for (name, n) in f.nodes.iter() {
+        if let Some(g) = &n.gateway {
+            let on_link = |p: &crate::file::Port| p.address.as_ref().is_some_and(|a| a.get_ref().contains(*g.get_ref()));
+            if !n.ports.iter().any(|(_, p)| on_link(p)) {
+                return Err(LabError::at(text, g.span(), format!("gateway {} is on no link of `{name}`", g.get_ref())));
+            }
+        }
         for (port, p) in n.ports.iter() {
             let Some(a) = &p.address else { continue };
             if let Some(other) = seen.insert(a.get_ref().addr, format!("{name}.{port}")) {
@@ -143,6 +149,7 @@ mod tests {
             ("[[links]]", "[[lnks]]", 8, 3, "did you mean `links`?"),
             ("\"sw.p1\"", "\"pc.eth0\"", 9, 20, "has a link already"),
             ("\"20ms\"", "20ms", 10, 9, ""),
+            ("kind = \"host\"\n", "kind = \"host\"\ngateway = \"10.9.9.9\"\n", 4, 11, "is on no link of `pc`"),
         ] {
             let text = GOOD.replacen(from, to, 1);
             let e = parse(&text).expect_err(to);

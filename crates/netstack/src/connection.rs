@@ -33,6 +33,7 @@ pub(crate) struct Listener {
     /// Accepts for any local address: a transparent proxy's.
     pub(crate) any: bool,
     pub(crate) ready: VecDeque<(usize, u64)>,
+    /// Half-open ones and those in `ready`: what the backlog bounds.
     pub(crate) pending: usize,
     pub(crate) waker: Option<Waker>,
 }

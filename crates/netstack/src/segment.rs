@@ -1,11 +1,10 @@
 //! Single segments: whose they are, what they said last, and two mends around
 //! smoltcp.
 
-use crate::sockets::Sockets;
 use flow::Packet;
 use node::{Cx, Frame};
 use std::net::SocketAddrV4;
-use wire::ipv4::{self, Header, New, protocol};
+use wire::ipv4::{self, Header};
 use wire::tcp::{ACK, FIN, RST, SYN};
 use wire::{be16, be32};
 
@@ -82,40 +81,4 @@ pub(crate) fn ack_at_zero_window(cx: &mut Cx<'_>, last: &Sent, p: &Packet) -> Op
     ipv4::fill_checksum(b);
     ipv4::fill_l4_checksum(b);
     Some(f)
-}
-
-impl Sockets {
-    /// RFC 9293 §3.10.7.1: a segment to a closed port is answered by a reset.
-    pub(crate) fn refuse(&mut self, cx: &mut Cx<'_>, e: Ends, flags: u8, seq: u32, p: &Packet) {
-        if flags & RST != 0 {
-            return;
-        }
-        let segment = p.header.payload(p.frame.data());
-        if flags & ACK != 0 {
-            let ack = be32(segment, 8).unwrap_or(0);
-            self.bare(cx, e, ack, 0, RST, &p.frame);
-        } else {
-            let data = segment.len() - wire::tcp::header_len(segment).unwrap_or(segment.len());
-            let len = data as u32 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
-            self.bare(cx, e, 0, seq.wrapping_add(len), RST | ACK, &p.frame);
-        }
-    }
-
-    /// A segment without data, outside of any connection.
-    pub(crate) fn bare(&mut self, cx: &mut Cx<'_>, e: Ends, seq: u32, ack: u32, flags: u8, about: &Frame) {
-        let Some(mut f) = cx.make(node::Parent::Of(about.seq)) else { return };
-        let b = f.grow(40);
-        b.fill(0);
-        let new = New { payload_len: 20, ident: 0, df: true, tos: 0, ttl: 64, protocol: protocol::TCP, src: *e.0.ip(), dst: *e.1.ip() };
-        ipv4::write_header(b, &new);
-        let t = &mut b[20..];
-        t[0..2].copy_from_slice(&e.0.port().to_be_bytes());
-        t[2..4].copy_from_slice(&e.1.port().to_be_bytes());
-        t[4..8].copy_from_slice(&seq.to_be_bytes());
-        t[8..12].copy_from_slice(&ack.to_be_bytes());
-        t[12] = 5 << 4;
-        t[13] = flags;
-        ipv4::fill_l4_checksum(b);
-        self.out.push(f);
-    }
 }

@@ -164,7 +164,8 @@ impl Sockets {
             if !reopens {
                 let (s, a) = (w.seq, w.ack);
                 if flags & RST == 0 {
-                    self.bare(cx, e, s, a, ACK, &p.frame);
+                    let (from, to) = ((*e.0.ip(), e.0.port()), (*e.1.ip(), e.1.port()));
+                    self.out.extend(flow::reset::bare(cx, &p.frame, from, to, s, a, ACK));
                 }
                 return cx.consume(p.frame);
             }
@@ -192,7 +193,7 @@ impl Sockets {
                 i
             }
             None => {
-                self.refuse(cx, e, flags, seq, &p);
+                self.out.extend(flow::reset::refuse(cx, &p.frame, &p.header));
                 return cx.drop(p.frame, DropReason::NoSocket);
             }
         };

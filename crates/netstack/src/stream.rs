@@ -124,7 +124,10 @@ impl TcpListener {
                     let mut s = self.net.sockets();
                     let Some(l) = s.listeners.get_mut(&self.port) else { return Poll::Pending };
                     match l.ready.pop_front() {
-                        Some(id) => id,
+                        Some(id) => {
+                            l.pending = l.pending.saturating_sub(1);
+                            id
+                        }
                         None => {
                             l.waker = Some(cx.waker().clone());
                             return Poll::Pending;

@@ -164,3 +164,27 @@ fn a_hundred_thousand_mutated_frames() {
     ];
     sim.mutate(h, 1, &bases, 100_000);
 }
+
+#[test]
+fn a_listener_lives_through_more_connections_than_its_backlog() {
+    let (mut sim, _, an, _, bn) = pair(Fault::default(), 1);
+    let main = async move {
+        tokio::task::spawn_local(async move {
+            let l = bn.listen(7, false).expect("a listener");
+            loop {
+                let mut s = l.accept().await;
+                s.write_all(b"hello").await.expect("writing");
+            }
+        });
+        let mut n = 0;
+        for _ in 0..900 {
+            let mut s = an.connect(A, SocketAddrV4::new(B, 7), Duration::from_secs(5)).await.expect("a connection");
+            let mut word = Vec::new();
+            s.read_to_end(&mut word).await.expect("reading");
+            assert_eq!(word, b"hello");
+            n += 1;
+        }
+        n
+    };
+    assert_eq!(sim.block_on(Duration::from_secs(600), main), Some(900));
+}

@@ -16,6 +16,17 @@ struct Inner {
     timers: BinaryHeap<Reverse<(Time, u64)>>,
     wakers: std::collections::HashMap<u64, Waker>,
     next: u64,
+    /// Time is read when it is asked for; else it stands between two advances.
+    runs: bool,
+    /// A sleeper came since the loop last looked.
+    changed: bool,
+    loop_waker: Option<Waker>,
+}
+
+impl Inner {
+    fn time(&self) -> Time {
+        if self.runs { Time::monotonic().max(self.now) } else { self.now }
+    }
 }
 
 /// A handle on the node's time. hyper asks for `Send`, hence the lock; it is
@@ -28,9 +39,25 @@ impl Clock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time of the loop's current turn.
+    /// A clock that runs by itself, as a lab's does. The default one stands still
+    /// between two advances.
+    pub fn running() -> Clock {
+        let c = Clock::default();
+        c.lock().runs = true;
+        c
+    }
+
+    /// The time. A task may ask long after the loop's last turn.
     pub fn now(&self) -> Time {
-        self.lock().now
+        self.lock().time()
+    }
+
+    /// Whether a sleeper came since the last call; if not, `cx` is woken by the
+    /// next one.
+    pub(crate) fn poll_changed(&self, cx: &mut Context<'_>) -> bool {
+        let mut i = self.lock();
+        i.loop_waker = Some(cx.waker().clone());
+        std::mem::take(&mut i.changed)
     }
 
     /// Sets the time and wakes whoever waited for it.
@@ -103,7 +130,7 @@ impl Future for Sleep {
         let at = self.at;
         let clock = self.clock.clone();
         let mut i = clock.lock();
-        if i.now >= at {
+        if i.time() >= at {
             if let Some(id) = self.id.take() {
                 i.wakers.remove(&id);
             }
@@ -115,6 +142,10 @@ impl Future for Sleep {
                 i.next += 1;
                 let id = i.next;
                 i.timers.push(Reverse((at, id)));
+                i.changed = true;
+                if let Some(w) = i.loop_waker.take() {
+                    w.wake();
+                }
                 self.id = Some(id);
                 id
             }
@@ -129,5 +160,32 @@ impl Drop for Sleep {
         if let Some(id) = self.id {
             self.clock.lock().wakers.remove(&id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_clock_does_not_wait_for_the_loop() {
+        let c = Clock::running();
+        c.advance(Time::monotonic());
+        let before = c.now();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(c.now() > before, "a limit counts from now, not from the loop's last turn");
+        let standing = Clock::default();
+        standing.advance(Time::from_nanos(5));
+        assert_eq!(standing.now(), Time::from_nanos(5));
+    }
+
+    #[test]
+    fn a_new_sleeper_wakes_the_loop() {
+        let c = Clock::running();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(!c.poll_changed(&mut cx));
+        let mut s = c.sleep(Duration::from_secs(9));
+        assert!(Pin::new(&mut s).poll(&mut cx).is_pending());
+        assert!(c.poll_changed(&mut cx) && !c.poll_changed(&mut cx));
     }
 }

@@ -99,7 +99,7 @@ where
     let config: NodeConfig = serde_json::from_slice(&text).context("node.json")?;
     let lab = std::fs::read_to_string(&config.lab).with_context(|| format!("reading {}", config.lab.display()))?;
     let settings: S = settings::of_node(&lab, &config.node)?;
-    let (clock, wake) = (Clock::default(), Wake::default());
+    let (clock, wake) = (Clock::running(), Wake::default());
     clock.advance(port::Time::monotonic());
     let mut rng: StdRng = rand::make_rng();
     let setup = Setup { config: config.clone(), settings, clock: clock.clone(), wake: wake.clone(), rng: StdRng::from_rng(&mut rng) };

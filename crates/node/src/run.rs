@@ -219,6 +219,7 @@ pub(crate) async fn drive<E: Element>(
             }
             ready |= timer.poll(cx)?;
             ready |= wake.poll(cx);
+            ready |= clock.poll_changed(cx);
             if ready { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
         })
         .await?;

@@ -301,7 +301,8 @@ impl Client {
                 Event::Up(a) => {
                     self.redial = REDIAL_FIRST;
                     self.last_error = None;
-                    tracing::info!("PPPoE: session {id} is up: {:?} of {}", a.local, self.ac_name);
+                    let own = a.local.map_or_else(String::new, |l| l.to_string());
+                    tracing::info!("PPPoE: session {id} of {} is up: {own}", self.ac_name);
                     self.changes.push(Change::Up(a));
                 }
                 Event::Down(reason) => {
