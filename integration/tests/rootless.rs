@@ -30,7 +30,7 @@ $lab -l $NAME exec client client http://www.example.com/
 $lab -l $NAME exec pc ping -c 1 www.example.com
 $lab -l $NAME exec pc id -u
 $lab -l $NAME show bas sessions
-$lab -l $NAME exec pc traceroute -w 3 www.example.com
+$lab -l $NAME exec pc traceroute -w 3,100,100 www.example.com
 $lab -l $NAME restart bas
 timeout -s INT 4 $lab -l $NAME capture pc -w $OUT/pc.pcapng &
 sleep 1

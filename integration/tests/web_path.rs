@@ -136,7 +136,7 @@ fn chromium_draws_the_page_with_its_images() {
 #[test]
 fn every_hop_has_a_name() {
     let lab = Lab::up("web-path");
-    let out = lab.run(&["exec", "pc", "traceroute", "-w", "3", "www.example.com"]).good().out;
+    let out = lab.run(&["exec", "pc", "traceroute", "-w", "3,100,100", "www.example.com"]).good().out;
     let hops: Vec<&str> = out.lines().skip(1).filter_map(|l| l.split_whitespace().nth(1)).collect();
     let want = [
         "home-router.isp.example",
