@@ -208,7 +208,7 @@ fn broken_frames_are_counted_and_harm_nobody() {
     ] {
         // Into the role: frames that come out of its cable's end are redirected
         // to the TAP only when they arrive, so they are sent from the far side.
-        let (far, port) = peer(&l, node, dev.trim_end_matches("-x"));
+        let (far, port) = peer(node, dev.trim_end_matches("-x"));
         let mut lines = String::new();
         for _ in 0..300 {
             let len = 14 + next() % 120;
@@ -235,7 +235,7 @@ fn broken_frames_are_counted_and_harm_nobody() {
 
 /// The device at the far side of a port's cable: where a frame sent arrives at
 /// the port.
-fn peer(l: &Lab, node: &str, port: &str) -> (String, String) {
+fn peer(node: &str, port: &str) -> (String, String) {
     let text = std::fs::read_to_string(integration::root().join("netns-scripts/labs/web-path.toml")).expect("the lab file");
     let end = format!("\"{node}.{port}\"");
     let line = text.lines().find(|x| x.starts_with("ends") && x.contains(&end)).unwrap_or_else(|| panic!("{end}"));
@@ -249,6 +249,5 @@ fn peer(l: &Lab, node: &str, port: &str) -> (String, String) {
         return ("cable".into(), "c3b-x".into());
     }
     let host = far == "pc";
-    let _ = l;
     (far.to_owned(), if host { p.to_owned() } else { format!("{p}-x") })
 }

@@ -12,9 +12,7 @@ use flow::frag::Reassembler;
 use flow::icmp::{Bucket, Error};
 use flow::{IpHop, NoLinks, Packet, hop};
 use node::config::NodeConfig;
-use node::{
-    Burst, Cause, Cidr, Command, CommandError, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Query, QueryError, Reply, Rows, Time,
-};
+use node::{Burst, Cause, Cidr, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Query, QueryError, Rows, Time};
 use std::collections::{HashMap, VecDeque};
 use std::net::Ipv4Addr;
 use wire::ipv4::{Header, protocol};
@@ -270,9 +268,5 @@ impl Element for Firewall {
         }
         rows.row(["table".into(), "flows".into(), self.conntrack.len().into()]);
         rows.row(["event".into(), "denials-not-logged".into(), self.unlogged.into()]);
-    }
-
-    fn command(&mut self, _: &mut Cx<'_>, c: Command) -> Result<Reply, CommandError> {
-        Err(CommandError::Unknown(c.words.join(" ")))
     }
 }

@@ -16,10 +16,7 @@ use flow::icmp::Error;
 use flow::nat::{Limits, Nat};
 use flow::{IpHop, Packet, Route, Tuple, hop, nat};
 use node::config::NodeConfig;
-use node::{
-    Burst, Cause, Cidr, Command, CommandError, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Query, QueryError, Reply, Rows,
-    Status, Time,
-};
+use node::{Burst, Cause, Cidr, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Query, QueryError, Rows, Status, Time};
 use std::net::Ipv4Addr;
 use wire::ether::{Header as Ethernet, ethertype};
 use wire::ipv4::{Header, protocol};
@@ -356,11 +353,6 @@ impl Element for Router {
             }
             _ => self.hop.show(q, from, rows).ok_or_else(|| QueryError::Unknown(q.what.clone())),
         }
-    }
-
-    fn command(&mut self, cx: &mut Cx<'_>, c: Command) -> Result<Reply, CommandError> {
-        let _ = cx;
-        Err(CommandError::Unknown(c.words.join(" ")))
     }
 
     fn status(&self) -> Status {
