@@ -18,6 +18,8 @@ pub mod ethertype {
     pub const VLAN: u16 = 0x8100;
     /// IPv6, RFC 2464.
     pub const IPV6: u16 = 0x86dd;
+    /// MPLS, RFC 3032 §5.
+    pub const MPLS: u16 = 0x8847;
     /// PPPoE discovery, RFC 2516 §4.
     pub const PPPOE_DISCOVERY: u16 = 0x8863;
     /// PPPoE session, RFC 2516 §4.

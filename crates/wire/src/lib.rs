@@ -1,16 +1,21 @@
 //! Codecs that `etherparse` does not have, and the checksum arithmetic that
-//! in-place edits need. Nothing here keeps state, allocates per call on a data
-//! path, or panics on any input: a decoder returns `Option` or `Result`.
+//! in-place edits need. Nothing here keeps a protocol's state or panics on any
+//! input: a decoder returns `Option` or `Result`.
 
 #![forbid(unsafe_code)]
 
+pub mod aal5;
+pub mod atm;
 pub mod checksum;
 pub mod craft;
 pub mod ether;
 pub mod icmp;
 pub mod ipv4;
+pub mod l2tp;
+pub mod line;
 pub mod ppp;
 pub mod pppoe;
+pub mod rfc2684;
 pub mod tcp;
 pub mod udp;
 
