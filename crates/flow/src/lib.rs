@@ -15,6 +15,7 @@ mod nat_icmp;
 pub mod neighbour;
 pub mod reset;
 pub mod tcp_state;
+pub mod timers;
 pub mod tuple;
 
 pub use fib::{Fib, Route};

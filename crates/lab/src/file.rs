@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Roles and the programs that play them: each role is a program of its name.
 /// `null` reads one TAP and writes the other: the measure of the others.
-pub(crate) const ROLES: &[&str] = &["switch", "router", "bras-pppoe", "firewall", "cache-proxy", "httpd", "dns", "client", "null"];
+pub(crate) const ROLES: &[&str] = &["switch", "router", "bras-pppoe", "firewall", "cache-proxy", "httpd", "dns", "client", "adsl-modem", "dslam", "null"];
 
 /// A lab.
 #[derive(Clone, Debug, Deserialize)]
@@ -217,20 +217,7 @@ from_text!(
 from_text!(
     /// `10mbit`.
     Rate(u64),
-    |s| {
-        let bad = || format!("`{s}` is not a rate (like 800kbit, 8mbit, 1gbit)");
-        let split = s.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(bad)?;
-        let scale = match &s[split..] {
-            "bit" => 1.0,
-            "kbit" => 1e3,
-            "mbit" => 1e6,
-            "gbit" => 1e9,
-            _ => return Err(bad()),
-        };
-        let n: f64 = s[..split].trim().parse().map_err(|_| bad())?;
-        let bps = n * scale;
-        if (1000.0..=1e12).contains(&bps) { Ok(bps as u64) } else { Err(bad()) }
-    }
+    node::config::rate::parse
 );
 
 /// A lab file that was read and found right.

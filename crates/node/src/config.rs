@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use wire::Mac;
 
-pub use crate::settings::{duration, of_node as settings_of};
+pub use crate::settings::{duration, of_node as settings_of, rate};
 
 /// One port: a TAP of this name in the node's namespace.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -141,6 +141,36 @@ reasons! {
     BadDns = "bad-dns",
     /// An ICMP error was due but its rate limit forbade it.
     IcmpRateLimited = "icmp-rate-limited",
+    /// A frame whose FCS, checked by a receiver, is wrong.
+    BadFcs = "fcs-error",
+    /// A medium's receiver found no frame in the signal.
+    NoCarrier = "no-carrier",
+    /// A frame of cells that is cut, or none.
+    BadCells = "bad-cells",
+    /// Cells of a channel or label that is not set up.
+    UnknownVc = "unknown-vc",
+    /// The phone line is not in showtime.
+    LineDown = "line-down",
+    /// A source address that is another line's, or the uplink's.
+    MacSpoofed = "mac-spoofed",
+    /// More stations behind a line than the limit.
+    MacLimit = "mac-limit",
+    /// From one subscriber to another, or an answer that only a concentrator gives.
+    SubscriberIsolation = "subscriber-isolation",
+    /// A destination behind no line.
+    UnknownUnicast = "unknown-unicast",
+    /// A discovery packet that the access line's tags would make too long.
+    PppoeTooLong = "pppoe-too-long",
+    /// An L2TP message with a wrong header or AVPs.
+    BadL2tp = "bad-l2tp",
+    /// An L2TP message of no tunnel, or from another peer than the tunnel's.
+    UnknownTunnel = "unknown-tunnel",
+    /// An L2TP message of no session.
+    UnknownL2tpSession = "unknown-l2tp-session",
+    /// L2TP data behind its order.
+    L2tpOutOfOrder = "l2tp-out-of-order",
+    /// A RADIUS message that is malformed, unsolicited, or not signed by the secret.
+    BadRadius = "bad-radius",
     /// IP options, protocol or address kind that is not forwarded (multicast, class E).
     NotForwardable = "not-forwardable",
 }

@@ -185,6 +185,39 @@ impl<'de> Deserialize<'de> for Cidr {
     }
 }
 
+/// Serde for rates written `800kbit`, `8mbit`, `1gbit`.
+pub mod rate {
+    use serde::{Deserialize, Deserializer};
+
+    /// Reads such a text as bits a second.
+    ///
+    /// # Errors
+    /// With an example of what is right.
+    pub fn parse(s: &str) -> Result<u64, String> {
+        let bad = || format!("`{s}` is not a rate (like 800kbit, 8mbit, 1gbit)");
+        let split = s.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(bad)?;
+        let scale = match &s[split..] {
+            "bit" => 1.0,
+            "kbit" => 1e3,
+            "mbit" => 1e6,
+            "gbit" => 1e9,
+            _ => return Err(bad()),
+        };
+        let n: f64 = s[..split].trim().parse().map_err(|_| bad())?;
+        let bps = n * scale;
+        if (1000.0..=1e12).contains(&bps) { Ok(bps as u64) } else { Err(bad()) }
+    }
+
+    /// For `#[serde(with)]`.
+    ///
+    /// # Errors
+    /// As [`parse`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+        let s = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        parse(&s).map_err(serde::de::Error::custom)
+    }
+}
+
 /// Serde for durations written `20ms`, `1.5s`, `300us`, `2m`, `1h`.
 pub mod duration {
     use serde::{Deserialize, Deserializer};

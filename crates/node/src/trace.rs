@@ -45,6 +45,32 @@ pub enum Cause {
         /// The session's id.
         session: u16,
     },
+    /// Cut into ATM cells for a phone line.
+    Segmented {
+        /// Cells of the whole frame.
+        cells: u16,
+    },
+    /// Put together from ATM cells.
+    Reassembled {
+        /// Cells of the whole frame.
+        cells: u16,
+    },
+    /// Put into an L2TP session; numbers are the receiver's.
+    L2tpEncapsulated {
+        /// The tunnel.
+        tunnel: u16,
+        /// The session.
+        session: u16,
+    },
+    /// Taken out of an L2TP session; numbers are this end's.
+    L2tpDecapsulated {
+        /// The tunnel.
+        tunnel: u16,
+        /// The session.
+        session: u16,
+    },
+    /// Crossed a medium as a signal.
+    Signalled,
     /// A firewall rule let it pass.
     Allowed {
         /// The rule's place in the list, from 1; 0 is a tracked flow.
