@@ -247,6 +247,8 @@ fn commands(lab: &Lab, n: &PlannedNode) -> Vec<(String, Vec<String>)> {
 
 fn launch(shared: &Arc<Shared>, node: String, role: String, command: Vec<String>) -> Result<()> {
     let (reader, writer) = std::io::pipe()?;
+    // Held until the process is listed: its first notice must find it there.
+    let mut list = shared.lock();
     let child = Command::new(&command[0])
         .args(&command[1..])
         .env("PATH", machine::path())
@@ -261,7 +263,6 @@ fn launch(shared: &Arc<Shared>, node: String, role: String, command: Vec<String>
     std::thread::spawn(move || keep_log(reader, &log));
     // A host's command has no word to say when it is ready.
     let state = if command.iter().any(|c| c == "--config") { "starting" } else { "ready" };
-    let mut list = shared.lock();
     let process = Process { node, role, pid, state: state.into(), text: String::new(), last: Vec::new(), command };
     match list.iter_mut().find(|p| p.node == process.node && p.role == process.role) {
         Some(p) => *p = process,
