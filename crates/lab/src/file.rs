@@ -9,7 +9,8 @@ use std::time::Duration;
 
 /// Roles and the programs that play them: each role is a program of its name.
 /// `null` reads one TAP and writes the other: the measure of the others.
-pub(crate) const ROLES: &[&str] = &["switch", "router", "bras-pppoe", "firewall", "cache-proxy", "httpd", "dns", "client", "adsl-modem", "dslam", "null"];
+pub(crate) const ROLES: &[&str] =
+    &["switch", "router", "bras-pppoe", "firewall", "cache-proxy", "httpd", "dns", "client", "adsl-modem", "dslam", "null"];
 
 /// A lab.
 #[derive(Clone, Debug, Deserialize)]
