@@ -1,6 +1,9 @@
 //! PPPoE discovery, the concentrator's side (RFC 2516 §5).
 
-use crate::element::Bas;
+use crate::aaa::Terminate;
+use crate::bas::Bas;
+use crate::session::{Carrier, Line};
+use crate::subscriber::How;
 use node::{Cause, Cx, DropReason, Frame, Parent, PortId};
 use wire::Mac;
 use wire::ether::{HEADER_LEN, Header, ethertype};
@@ -91,17 +94,21 @@ impl Bas {
         }
         let unique = Tags::find(payload, tag::HOST_UNIQ).map(<[u8]>::to_vec);
         // Our PADS was lost: the same session again, if PPP has not begun to speak.
-        let again =
-            self.sessions.iter().find(|(_, s)| s.port == port && s.mac == from && s.host_uniq == unique && unique.is_some() && !s.up);
-        let id = match again.map(|(_, s)| s.id) {
+        let own_ids = self.of_station.get(&(port, from)).cloned().unwrap_or_default();
+        let again = own_ids.iter().copied().find(|id| {
+            let s = self.sessions.get(&u32::from(*id));
+            let same = |s: &crate::session::Session| matches!(&s.carrier, Carrier::Pppoe { host_uniq, .. } if *host_uniq == unique);
+            unique.is_some() && s.is_some_and(|s| same(s) && !s.up && s.relay.is_none())
+        });
+        let id = match again {
             Some(id) => id,
             None => {
-                let of_mac = self.sessions.iter().filter(|(_, s)| s.mac == from && s.port == port).count();
-                if of_mac >= self.settings.max_per_mac {
+                if own_ids.len() >= self.settings.max_per_mac {
                     cx.count_drop(DropReason::SessionsFull);
                     return refuse(cx, self, tag::AC_SYSTEM_ERROR, "too many sessions from this address");
                 }
-                match self.begin(cx, port, from, unique) {
+                let line = Line::read(payload);
+                match self.begin(cx, |id| Carrier::Pppoe { port, mac: from, id, host_uniq: unique, line }) {
                     Some(id) => id,
                     None => {
                         cx.count_drop(DropReason::SessionsFull);
@@ -119,6 +126,15 @@ impl Bas {
             .finish();
         send(cx, port, own, from, Parent::Of(f.seq), &p);
         // LCP speaks only behind PADS: a client opens its session by it.
-        self.settle(cx, id);
+        self.settle(cx, u32::from(id));
+    }
+
+    /// A PADT ends its session, if it comes from the session's own station.
+    fn padt(&mut self, cx: &mut Cx<'_>, port: PortId, from: Mac, id: u16) -> bool {
+        let known = self.of_station.get(&(port, from)).is_some_and(|ids| ids.contains(&id));
+        if known {
+            self.end(cx, u32::from(id), "PADT from the subscriber", How { tell: false, cause: Terminate::User });
+        }
+        known
     }
 }

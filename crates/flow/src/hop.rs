@@ -341,6 +341,14 @@ impl IpHop {
         cx.drop(f, DropReason::NeighbourUnreachable);
     }
 
+    /// The interface by which `dst` is reached.
+    pub fn towards(&self, dst: Ipv4Addr) -> Option<&Interface> {
+        match self.fib.lookup(dst)? {
+            Route::Interface { index, .. } => self.interfaces.get(index),
+            _ => None,
+        }
+    }
+
     /// The address from which to tell a packet's sender of its fate.
     fn source_towards(&self, f: &Frame) -> Ipv4Addr {
         let src = ipv4::addrs(f.data()).map(|(s, _)| s);

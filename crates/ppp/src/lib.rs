@@ -14,8 +14,10 @@ mod lcp;
 mod link;
 mod link_auth;
 mod machine;
+mod proxy;
 
 pub use auth::{AuthProtocol, Proof};
 pub use automaton::{Action, AutomatonEvent, State, transition};
 pub use ipcp::Addresses;
 pub use link::{Config, Event, Phase, Ppp, Side};
+pub use proxy::{Handover, Shown};

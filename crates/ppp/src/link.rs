@@ -117,6 +117,8 @@ pub struct Ppp {
     pub(crate) chap_id: u8,
     /// The proof that was judged good: a repeat is answered alike.
     pub(crate) judged: bool,
+    /// The proof that is being judged.
+    pub(crate) waiting: Option<Proof>,
     pub(crate) echo_at: Option<Time>,
     pub(crate) echoes_open: u32,
     pub(crate) echo_id: u8,
@@ -142,6 +144,7 @@ impl Ppp {
             trying: None,
             chap_id: 0,
             judged: false,
+            waiting: None,
             echo_at: None,
             echoes_open: 0,
             echo_id: 0,
@@ -318,6 +321,10 @@ impl Ppp {
             }
         }
         true
+    }
+
+    pub(crate) fn resumed(&mut self, now: Time, signals: Vec<Signal>) {
+        self.signals(now, signals);
     }
 
     fn lcp(&mut self, now: Time, e: E) {

@@ -99,6 +99,7 @@ impl Ppp {
             // RFC 1994 §4.2, RFC 1334 §2.2.1: our answer was lost; say it again.
             self.answer(true, "welcome");
         } else if self.trying.take().is_some() {
+            self.waiting = Some(proof.clone());
             self.events.push_back(Event::Authenticate { user, proof });
         }
     }
@@ -132,6 +133,7 @@ impl Ppp {
         if self.phase != Phase::Authenticate {
             return;
         }
+        self.waiting = None;
         match judgement {
             Ok(gift) => {
                 self.user = Some(user.to_owned());

@@ -72,6 +72,8 @@ pub(crate) struct Machine<N> {
     sent: Vec<u8>,
     failures: u32,
     reason: String,
+    /// Options of the first and the last good request received.
+    received: (Option<Vec<u8>>, Vec<u8>),
 }
 
 /// A received request whose answer an action sends.
@@ -94,7 +96,23 @@ impl<N: Negotiator> Machine<N> {
             sent: Vec::new(),
             failures: 0,
             reason: String::new(),
+            received: (None, Vec::new()),
         }
+    }
+
+    /// Options of the requests: first received, last sent, last received.
+    pub(crate) fn requests(&self) -> (&[u8], &[u8], &[u8]) {
+        (self.received.0.as_deref().unwrap_or_default(), &self.sent, &self.received.1)
+    }
+
+    /// Goes on where another end has negotiated to: both requests acknowledged.
+    pub(crate) fn resume(&mut self, sent: &[u8], received: &[u8], signals: &mut Vec<Signal>) {
+        self.state = State::Opened;
+        // An identifier that the other end has hardly used.
+        self.id = 0x80;
+        self.sent = sent.to_vec();
+        self.received = (Some(received.to_vec()), received.to_vec());
+        signals.push(Signal::Up);
     }
 
     pub(crate) fn state(&self) -> State {
@@ -137,6 +155,10 @@ impl<N: Negotiator> Machine<N> {
                     return true; // RFC 1661 §5: silently discarded
                 }
                 incoming.judgement = self.options.judge(c.data, self.failures >= MAX_FAILURE);
+                self.received.0.get_or_insert_with(|| c.data.to_vec());
+                if incoming.judgement == Judgement::Good {
+                    self.received.1 = c.data.to_vec();
+                }
                 if incoming.judgement == Judgement::Good { E::RequestGood } else { E::RequestBad }
             }
             code::CONF_ACK => {

@@ -154,6 +154,40 @@ fn an_orderly_end_gives_the_reason_to_both() {
 }
 
 #[test]
+fn another_server_takes_a_link_over() {
+    for (auth, lns_mru) in [(AuthProtocol::Chap, 1492), (AuthProtocol::Pap, 1492), (AuthProtocol::Chap, 1460)] {
+        for password in ["secret", "wrong"] {
+            let mut p = Pair::new(vec![auth], password, 0.0, 1);
+            p.open();
+            // The first server stops where it would judge.
+            let shown = loop {
+                for i in 0..2 {
+                    for m in p.ends[i].take_output() {
+                        let now = p.now;
+                        p.ends[1 - i].input(now, &m);
+                    }
+                }
+                if let Some(Event::Authenticate { user, proof }) = p.ends[1].take_event() {
+                    break p.ends[1].hand_over(&user, &proof);
+                }
+            };
+            assert_eq!(shown.last_received, shown.first_received);
+            let side = Side::Server { accept: vec![AuthProtocol::Chap, AuthProtocol::Pap], name: "lns".into() };
+            p.ends[1] = Ppp::take_over(Config { mru: lns_mru, ..config(side, 33) }, &shown, p.now);
+            if password == "secret" {
+                assert!(p.run(Duration::from_secs(5), Pair::up), "{auth:?} {lns_mru}");
+                assert_eq!((p.ends[0].mtu(), p.ends[1].mtu()), (1492.min(lns_mru), lns_mru));
+                assert_eq!(p.ends[0].addresses().local, GIFT.peer);
+                assert!(!p.run(Duration::from_secs(60), |p| !p.up()), "it lives on by its echoes");
+            } else {
+                p.run(Duration::from_secs(30), |p| p.ends.iter().all(|e| e.phase() == Phase::Dead));
+                assert!(matches!(p.events[0].last(), Some(Event::Down(r)) if r == "authentication failed: wrong password"));
+            }
+        }
+    }
+}
+
+#[test]
 fn unknown_protocols_are_rejected_and_the_link_lives() {
     let mut p = Pair::new(vec![AuthProtocol::Chap], "secret", 0.0, 1);
     p.open();
