@@ -1,181 +1,22 @@
-//! Links with impairment: what goes in at one port comes out at its partner's,
-//! later, fewer, or damaged.
+//! Links with impairment or a medium: what goes in at one port comes out at its
+//! partner's, later, fewer, or damaged.
 //!
 //! Ports come in pairs (0 and 1, 2 and 3, …), a pair a link; each direction has
 //! its own settings, queue and seeded randomness. A full queue drops the newest
-//! frame (`queue-full`).
+//! frame (`queue-full`). On a link with a medium each frame crosses as a signal:
+//! encoded, disturbed, decoded, its FCS checked (`fcs-error`, `no-carrier`).
 
 #![forbid(unsafe_code)]
 
-use node::{Burst, Cause, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Query, QueryError, Rows, Time};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use serde::{Deserialize, Serialize};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::time::Duration;
+mod act;
+mod lane;
+mod settings;
+mod signal;
 
-/// What one direction of a link does.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Direction {
-    /// Nanoseconds that each frame takes.
-    pub delay_ns: u64,
-    /// Up to this much more or less, drawn a frame; order is kept unless
-    /// `reorder` says otherwise.
-    pub jitter_ns: u64,
-    /// Bits a second; 0 is no limit.
-    pub rate_bps: u64,
-    /// Part of the frames that is lost, 0 to 1.
-    pub loss: f64,
-    /// Part that overtakes the frames before it.
-    pub reorder: f64,
-    /// Part that arrives twice.
-    pub duplicate: f64,
-    /// Part in which a bit is flipped.
-    pub corrupt: f64,
-    /// Bytes that wait for the rate at most; 0 takes 256 KiB.
-    pub queue_bytes: usize,
-}
+pub use settings::{Direction, Link, Settings};
 
-/// One link of the cable process.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Link {
-    /// Its ends, as `node.port`.
-    pub ends: [String; 2],
-    /// What it does from the first end to the second, and back.
-    pub directions: [Direction; 2],
-    /// The same seed gives the same losses.
-    pub seed: u64,
-}
-
-/// The settings: every impaired link of the lab.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// In the order of the port pairs.
-    #[serde(default)]
-    pub links: Vec<Link>,
-}
-
-const QUEUE_BYTES: usize = 256 * 1024;
-/// Frames under way in one direction, whatever their delay.
-const UNDER_WAY: usize = 4096;
-
-struct Waiting {
-    at: Time,
-    order: u64,
-    frame: Frame,
-}
-
-impl PartialEq for Waiting {
-    fn eq(&self, o: &Self) -> bool {
-        (self.at, self.order) == (o.at, o.order)
-    }
-}
-impl Eq for Waiting {}
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, o: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(o))
-    }
-}
-impl Ord for Waiting {
-    fn cmp(&self, o: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(o.at, o.order))
-    }
-}
-
-struct Lane {
-    is: Direction,
-    rng: StdRng,
-    /// When the line has sent all that waits for it.
-    free_at: Time,
-    /// The latest delivery in order.
-    last: Time,
-    waiting: BinaryHeap<Reverse<Waiting>>,
-    order: u64,
-    passed: u64,
-    lost: u64,
-}
-
-impl Lane {
-    fn new(is: Direction, seed: u64) -> Lane {
-        let rng = StdRng::seed_from_u64(seed);
-        Lane { is, rng, free_at: Time::ZERO, last: Time::ZERO, waiting: BinaryHeap::new(), order: 0, passed: 0, lost: 0 }
-    }
-
-    fn happens(&mut self, p: f64) -> bool {
-        p > 0.0 && self.rng.random::<f64>() < p
-    }
-
-    fn take(&mut self, cx: &mut Cx<'_>, mut f: Frame) {
-        if self.happens(self.is.loss) {
-            self.lost += 1;
-            return cx.drop(f, DropReason::LinkLoss);
-        }
-        let start = self.free_at.max(cx.now);
-        if self.is.rate_bps > 0 {
-            let limit = if self.is.queue_bytes > 0 { self.is.queue_bytes } else { QUEUE_BYTES };
-            let waits = start.since(cx.now).as_nanos() as u64;
-            // Before a rate limit, bytes that wait are time that waits.
-            if (u128::from(waits) * u128::from(self.is.rate_bps) / 8_000_000_000) as usize + f.len() > limit.max(f.len()) {
-                self.lost += 1;
-                return cx.drop(f, DropReason::QueueFull);
-            }
-        }
-        if self.waiting.len() >= UNDER_WAY {
-            self.lost += 1;
-            return cx.drop(f, DropReason::QueueFull);
-        }
-        // 24 bytes of preamble, FCS and gap belong to a frame on the wire.
-        let bits = (f.len() as u64 + 24) * 8;
-        let sent = start + Duration::from_nanos((bits * 1_000_000_000).checked_div(self.is.rate_bps).unwrap_or(0));
-        self.free_at = sent;
-        if self.happens(self.is.corrupt) && !f.is_empty() {
-            let bit = self.rng.random_range(0..f.len() * 8);
-            f.data_mut()[bit / 8] ^= 1 << (bit % 8);
-            cx.count("frames-corrupted");
-        }
-        if self.happens(self.is.duplicate)
-            && let Some(c) = cx.copy(&f)
-        {
-            cx.count("frames-duplicated");
-            self.put(cx, c, sent);
-        }
-        self.put(cx, f, sent);
-    }
-
-    fn put(&mut self, cx: &mut Cx<'_>, frame: Frame, sent: Time) {
-        let jitter = self.is.jitter_ns;
-        let base = self.is.delay_ns.saturating_sub(jitter);
-        let extra = if jitter > 0 { self.rng.random_range(0..=2 * jitter) } else { 0 };
-        let mut at = sent + Duration::from_nanos(base + extra);
-        if self.happens(self.is.reorder) {
-            // It overtakes: sent at once, as netem's reorder does.
-            at = sent;
-            cx.count("frames-reordered");
-        } else {
-            at = at.max(self.last);
-            self.last = at;
-        }
-        self.order += 1;
-        cx.hold(&frame, || Cause::Queued);
-        self.waiting.push(Reverse(Waiting { at, order: self.order, frame }));
-    }
-
-    fn release(&mut self, cx: &mut Cx<'_>, to: PortId) {
-        while self.waiting.peek().is_some_and(|Reverse(w)| w.at <= cx.now) {
-            let Some(Reverse(w)) = self.waiting.pop() else { return };
-            self.passed += 1;
-            cx.send(to, w.frame, || Cause::Impaired);
-        }
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        self.waiting.peek().map(|Reverse(w)| w.at)
-    }
-}
+use lane::Lane;
+use node::{Burst, Command, CommandError, Cursor, Cx, DropReason, Element, Event, PortId, Query, QueryError, Reply, Rows, Time};
 
 /// All impaired links of a lab.
 pub struct Cable {
@@ -189,10 +30,29 @@ impl Cable {
     pub fn new(settings: &Settings) -> Cable {
         let mut lanes = Vec::new();
         for l in &settings.links {
-            lanes.push(Lane::new(l.directions[0], l.seed.wrapping_mul(2)));
-            lanes.push(Lane::new(l.directions[1], l.seed.wrapping_mul(2) + 1));
+            lanes.extend(both(l));
         }
         Cable { names: settings.links.iter().map(|l| l.ends.clone()).collect(), lanes }
+    }
+}
+
+/// Both directions of a link.
+fn both(l: &Link) -> [Lane; 2] {
+    [0, 1].map(|i| Lane::new(l.directions[i], l.medium, l.seed.wrapping_mul(2).wrapping_add(i as u64)))
+}
+
+impl Cable {
+    /// The direction that begins at `end`, a `node.port`.
+    fn from(&self, end: &str) -> Option<usize> {
+        self.names.iter().position(|n| n[0] == end).map(|i| 2 * i).or_else(|| {
+            let i = self.names.iter().position(|n| n[1] == end)?;
+            Some(2 * i + 1)
+        })
+    }
+
+    fn ends(&self, lane: usize) -> (&str, &str) {
+        let [a, b] = &self.names[lane / 2];
+        if lane.is_multiple_of(2) { (a, b) } else { (b, a) }
     }
 }
 
@@ -220,45 +80,85 @@ impl Element for Cable {
     }
 
     fn views(&self) -> &'static [(&'static str, &'static str)] {
-        &[("links", "each direction of each impaired link")]
+        &[
+            ("links", "each direction of each link that the cable carries"),
+            ("media", "bits, symbol errors and FCS drops of each direction that is a signal"),
+            ("signal NODE.PORT", "levels of a frame that this port sent last (see `lab signal`)"),
+        ]
     }
 
     fn show(&self, q: &Query, from: Cursor, rows: &mut Rows) -> Result<Option<Cursor>, QueryError> {
-        if q.what != "links" {
-            return Err(QueryError::Unknown(q.what.clone()));
+        let words: Vec<&str> = q.what.split(' ').collect();
+        match words[..] {
+            ["links"] => {
+                rows.columns(&[
+                    "from",
+                    "to",
+                    "state",
+                    "delay-ms",
+                    "jitter-ms",
+                    "rate-kbit",
+                    "loss",
+                    "reorder",
+                    "duplicate",
+                    "corrupt",
+                    "snr-db",
+                    "waiting",
+                    "passed",
+                    "lost",
+                ]);
+                Ok(rows.page(self.lanes.iter().enumerate(), from, |rows, (i, l)| {
+                    let (a, b) = self.ends(i);
+                    rows.row([
+                        a.into(),
+                        b.into(),
+                        l.state().into(),
+                        (l.is.delay_ns as f64 / 1e6).into(),
+                        (l.is.jitter_ns as f64 / 1e6).into(),
+                        (l.is.rate_bps / 1000).into(),
+                        l.is.loss.into(),
+                        l.is.reorder.into(),
+                        l.is.duplicate.into(),
+                        l.is.corrupt.into(),
+                        l.is.snr_db.into(),
+                        l.waiting.len().into(),
+                        l.passed.into(),
+                        l.lost.into(),
+                    ]);
+                }))
+            }
+            ["media"] => {
+                rows.columns(&["from", "to", "medium", "snr-db", "frames", "bits", "symbol-errors", "fcs-drops"]);
+                let media = self.lanes.iter().enumerate().filter_map(|(i, l)| l.signal.as_ref().map(|s| (i, l, s)));
+                Ok(rows.page(media, from, |rows, (i, l, s)| {
+                    let (a, b) = self.ends(i);
+                    rows.row([
+                        a.into(),
+                        b.into(),
+                        s.medium.name().into(),
+                        l.is.snr_db.into(),
+                        s.frames.into(),
+                        s.bits.into(),
+                        s.symbol_errors.into(),
+                        s.dropped.into(),
+                    ]);
+                }))
+            }
+            ["signal", end, ref rest @ ..] => {
+                rows.columns(&["field", "bytes", "hex", "at-ns", "symbol-ns", "sent", "received", "frame"]);
+                let signal = self.from(end).and_then(|i| self.lanes[i].signal.as_ref());
+                let Some(signal) = signal else { return Err(QueryError::Unknown(q.what.clone())) };
+                for r in signal.rows(*rest != ["last"], q.now) {
+                    rows.row(r);
+                }
+                Ok(None)
+            }
+            _ => Err(QueryError::Unknown(q.what.clone())),
         }
-        rows.columns(&[
-            "from",
-            "to",
-            "delay-ms",
-            "jitter-ms",
-            "rate-kbit",
-            "loss",
-            "reorder",
-            "duplicate",
-            "corrupt",
-            "waiting",
-            "passed",
-            "lost",
-        ]);
-        Ok(rows.page(self.lanes.iter().enumerate(), from, |rows, (i, l)| {
-            let [a, b] = &self.names[i / 2];
-            let (a, b) = if i % 2 == 0 { (a, b) } else { (b, a) };
-            rows.row([
-                a.as_str().into(),
-                b.as_str().into(),
-                (l.is.delay_ns as f64 / 1e6).into(),
-                (l.is.jitter_ns as f64 / 1e6).into(),
-                (l.is.rate_bps / 1000).into(),
-                l.is.loss.into(),
-                l.is.reorder.into(),
-                l.is.duplicate.into(),
-                l.is.corrupt.into(),
-                l.waiting.len().into(),
-                l.passed.into(),
-                l.lost.into(),
-            ]);
-        }))
+    }
+
+    fn command(&mut self, cx: &mut Cx<'_>, c: Command) -> Result<Reply, CommandError> {
+        self.act(cx, &c.words)
     }
 }
 
@@ -267,5 +167,8 @@ impl Element for Cable {
 /// # Errors
 /// Never.
 pub fn build(s: node::role::Setup<Settings>) -> anyhow::Result<node::role::Role<Cable>> {
-    Ok(node::role::Role::forwarder(Cable::new(&s.settings)))
+    let mut role = node::role::Role::forwarder(Cable::new(&s.settings));
+    // A link that is spliced later is a TAP to attach to then.
+    role.allow.write.push("/dev/net/tun".into());
+    Ok(role)
 }

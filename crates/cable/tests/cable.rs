@@ -4,10 +4,11 @@ use cable::{Cable, Direction, Link, Settings};
 use node::DropReason;
 use node::sim::{NodeId, Sim};
 use std::time::Duration;
+use wire::line::Medium;
 
 fn link(d: Direction) -> (Sim, NodeId) {
     let mut sim = Sim::new(1);
-    let l = Link { ends: ["a.x".into(), "b.y".into()], directions: [d, Direction::default()], seed: 7 };
+    let l = Link { ends: ["a.x".into(), "b.y".into()], directions: [d, Direction::default()], seed: 7, medium: None };
     let c = sim.add(Cable::new(&Settings { links: vec![l] }), 2);
     (sim, c)
 }
@@ -74,4 +75,83 @@ fn loss_duplication_reordering_and_corruption_by_seed() {
     assert!(!got.is_sorted());
     assert_eq!(got.len() as u64, 2000 - lost + counts[0]);
     assert_eq!(run(), (got, lost, counts), "the same seed, the same run");
+}
+
+fn act(sim: &mut Sim, c: NodeId, words: &str) -> Result<String, node::CommandError> {
+    let words = words.split(' ').map(str::to_owned).collect();
+    sim.with::<Cable, _>(c, |e, cx| node::Element::command(e, cx, node::Command { words }))
+}
+
+#[test]
+fn a_running_link_is_changed_in_one_direction() {
+    let (mut sim, c) = link(Direction { delay_ns: 1_000_000, ..Direction::default() });
+    assert_eq!(act(&mut sim, c, "a.x set loss 100%"), Ok("a.x to b.y: delay 1ms loss 100%".into()));
+    sim.inject((c, 0), &numbered(1));
+    sim.inject((c, 1), &numbered(2));
+    assert_eq!((sim.core(c).dropped(DropReason::LinkLoss), sim.sent((c, 0)).len()), (1, 1));
+    assert_eq!(act(&mut sim, c, "a.x off"), Ok("a.x to b.y: off (delay 1ms loss 100%)".into()));
+    sim.inject((c, 0), &numbered(3));
+    assert_eq!(arrived(&mut sim, c), [3]);
+    act(&mut sim, c, "a.x on").expect("on");
+    act(&mut sim, c, "a.x set loss 0%").expect("set");
+    sim.inject((c, 0), &numbered(4));
+    // Unplugged: what is under way is lost, in both directions.
+    act(&mut sim, c, "b.y down").expect("down");
+    sim.inject((c, 0), &numbered(5));
+    sim.run(Duration::from_millis(5));
+    assert!(arrived(&mut sim, c).is_empty());
+    assert_eq!(sim.core(c).dropped(DropReason::LinkDown), 2);
+    act(&mut sim, c, "a.x up").expect("up");
+    sim.inject((c, 0), &numbered(6));
+    sim.run(Duration::from_millis(5));
+    assert_eq!(arrived(&mut sim, c), [6]);
+    for (words, says) in
+        [("z.z show", "no link"), ("a.x set snr-db 9", "no medium"), ("a.x sing", "no command"), ("a.x set dely 1ms", "`delay`")]
+    {
+        let e = act(&mut sim, c, words).expect_err(words).to_string();
+        assert!(e.contains(says), "{words}: {e}");
+    }
+    assert_eq!(act(&mut sim, c, "a.x show"), Ok("a.x to b.y: delay 1ms\nb.y to a.x: clean".into()));
+}
+
+#[test]
+fn a_medium_carries_frames_as_signals_and_noise_costs_some() {
+    for medium in [Medium::TenBaseT, Medium::HundredBaseTx] {
+        let mut rates = Vec::new();
+        for snr_db in [None, Some(20.0), Some(12.0), Some(9.0), Some(0.0)] {
+            let mut sim = Sim::new(1);
+            let d = Direction { snr_db, ..Direction::default() };
+            let l = Link { ends: ["a.x".into(), "b.y".into()], directions: [d, d], seed: 7, medium: Some(medium) };
+            let c = sim.add(Cable::new(&Settings { links: vec![l] }), 2);
+            let mut got = 0;
+            for n in 0..100 {
+                sim.inject((c, 0), &numbered(n));
+                sim.run(Duration::from_millis(1));
+                let f = sim.sent((c, 1));
+                assert!(f.iter().all(|f| *f == numbered(n)), "what comes out is what went in");
+                got += f.len();
+            }
+            let m = &sim.show(c, "media")[0];
+            assert_eq!(m["fcs-drops"].as_u64(), Some(100 - got as u64));
+            assert_eq!(m["bits"].as_u64(), Some(100 * 1012 * 8));
+            assert_eq!(m["symbol-errors"].as_u64() == Some(0), got == 100 || snr_db.is_none(), "{m}");
+            rates.push(got);
+        }
+        assert!(rates[0] == 100 && rates[1] == 100 && rates.is_sorted_by(|a, b| a >= b) && rates[4] == 0, "{medium:?} {rates:?}");
+    }
+}
+
+#[test]
+fn a_frame_that_crossed_is_shown_with_its_levels() {
+    let mut sim = Sim::new(1);
+    let l = Link { ends: ["a.x".into(), "b.y".into()], directions: [Direction::default(); 2], seed: 7, medium: Some(Medium::TenBaseT) };
+    let c = sim.add(Cable::new(&Settings { links: vec![l] }), 2);
+    assert!(sim.show(c, "signal a.x").is_empty());
+    sim.inject((c, 0), &[1; 42]);
+    let rows = sim.show(c, "signal a.x");
+    let fields: Vec<&str> = rows.iter().filter_map(|r| r["field"].as_str()).collect();
+    assert_eq!(fields, ["preamble", "SFD", "MAC", "payload", "padding", "FCS"]);
+    assert_eq!((rows[0]["hex"].as_str(), rows[0]["sent"].as_array().map(Vec::len)), (Some("55555555555555"), Some(7 * 16)));
+    sim.run(Duration::from_millis(1));
+    assert_eq!(sim.sent((c, 1))[0].len(), 60, "padded, as an adapter does");
 }

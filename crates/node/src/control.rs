@@ -39,7 +39,6 @@ pub(crate) struct Server<E> {
     pub(crate) driver: Rc<RefCell<Driver<E>>>,
     pub(crate) clock: Clock,
     pub(crate) wake: Wake,
-    pub(crate) port_names: Vec<String>,
     pub(crate) asker: Option<Asker>,
 }
 
@@ -159,7 +158,7 @@ impl<E: Element> Server<E> {
     fn counters(&self, rows: &mut Rows) {
         rows.columns(&["kind", "name", "value"]);
         let d = self.driver.borrow();
-        for (name, s) in self.port_names.iter().zip(&d.core.ports) {
+        for (name, s) in d.core.names.iter().zip(&d.core.ports) {
             for (what, v) in [("rx-frames", s.rx), ("rx-bytes", s.rx_bytes), ("tx-frames", s.tx), ("tx-bytes", s.tx_bytes)] {
                 rows.row(["port".into(), format!("{name}.{what}").into(), v.into()]);
             }

@@ -22,6 +22,10 @@ pub struct Core {
     pub trace: Trace,
     /// What crossed each port.
     pub ports: Vec<PortStats>,
+    /// The ports' names.
+    pub names: Vec<String>,
+    /// TAPs that the loop is to attach to: name and MTU.
+    pub(crate) attach: Vec<(String, u16)>,
 }
 
 /// Frames and bytes that crossed a port.
@@ -48,6 +52,8 @@ impl Core {
             rng,
             trace: Trace::default(),
             ports: Vec::new(),
+            names: Vec::new(),
+            attach: Vec::new(),
         }
     }
 
@@ -150,6 +156,14 @@ impl Cx<'_> {
         c.csum = f.csum;
         c.rx = f.rx;
         Some(c)
+    }
+
+    /// Asks for a further port, a TAP that is there already: its number is the next
+    /// one. `None`: there are as many as can be counted.
+    pub fn attach(&mut self, name: &str, mtu: u16) -> Option<PortId> {
+        let n = self.core.ports.len() + self.core.attach.len();
+        self.core.attach.push((name.to_owned(), mtu));
+        u8::try_from(n).ok().map(PortId)
     }
 
     /// Counts a drop that has no frame of its own any more.

@@ -118,18 +118,13 @@ where
         let enforced = sandbox::enter(&role.allow).context("giving up privileges")?;
         tracing::info!("{} runs with {} ports ({enforced})", config.node, taps.len());
         let driver = Rc::new(RefCell::new(Driver::new(role.element, Core::new(FRAMES, rng))));
-        let server = Rc::new(Server {
-            driver: Rc::clone(&driver),
-            clock: clock.clone(),
-            wake: wake.clone(),
-            port_names: config.ports.iter().map(|p| p.name.clone()).collect(),
-            asker: role.asker,
-        });
+        let server = Rc::new(Server { driver: Rc::clone(&driver), clock: clock.clone(), wake: wake.clone(), asker: role.asker });
         tokio::task::spawn_local(server.serve(listener));
         let has_tasks = !role.tasks.is_empty();
         for t in role.tasks {
             tokio::task::spawn_local(t);
         }
-        run::drive(driver, taps, clock, wake, notify, has_tasks).await
+        let names = config.ports.iter().map(|p| p.name.clone()).collect();
+        run::drive(driver, taps, names, clock, wake, notify, has_tasks).await
     })
 }

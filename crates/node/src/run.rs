@@ -151,6 +151,7 @@ pub(crate) fn attach(config: &crate::config::NodeConfig) -> Result<Vec<(Tap, usi
 pub(crate) async fn drive<E: Element>(
     driver: Rc<RefCell<Driver<E>>>,
     taps: Vec<(Tap, usize)>,
+    names: Vec<String>,
     clock: Clock,
     wake: Wake,
     mut notify: Notify,
@@ -168,6 +169,7 @@ pub(crate) async fn drive<E: Element>(
         clock.advance(now);
         let mut d = driver.borrow_mut();
         d.core.ports = vec![PortStats::default(); ports.len()];
+        d.core.names = names;
         d.poll(now, Event::Start);
         flush(&mut d, &ports);
     }
@@ -198,6 +200,7 @@ pub(crate) async fn drive<E: Element>(
             if d.element.deadline().is_some_and(|t| t <= now) {
                 d.poll(now, Event::Deadline);
             }
+            attach_more(&mut d, &mut ports)?;
             flush(&mut d, &ports);
             notify.tell(d.element.status());
             busy
@@ -224,6 +227,17 @@ pub(crate) async fn drive<E: Element>(
         })
         .await?;
     }
+}
+
+/// Attaches to the TAPs that the element asked for since it ran last.
+fn attach_more<E: Element>(d: &mut Driver<E>, ports: &mut Vec<LoopPort>) -> Result<()> {
+    for (name, mtu) in std::mem::take(&mut d.core.attach) {
+        let tap = Tap::attach(&name).with_context(|| format!("attaching to the TAP {name}"))?;
+        ports.push(LoopPort { tap: port::watch(tap)?, room: usize::from(mtu) + 18, readable: true });
+        d.core.ports.push(PortStats::default());
+        d.core.names.push(name);
+    }
+    Ok(())
 }
 
 fn read_burst<E: Element>(d: &mut Driver<E>, p: &mut LoopPort, id: PortId, now: Time, burst: &mut Burst) {
