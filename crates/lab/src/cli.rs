@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{capture, check, enter, holder, plan, show, state, up};
+use crate::{capture, check, enter, holder, link, plan, show, signal, state, up};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -99,6 +99,28 @@ enum Command {
         #[arg(required = true)]
         words: Vec<String>,
     },
+    /// What a link does from this port on: set delay 20ms loss 1% …, show, off, on, down, up
+    Link {
+        /// NODE.PORT: the direction that begins there
+        port: String,
+        /// `set KEY VALUE…`, `show`, `off`, `on`, `down` or `up`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// The levels of a frame that this port sent over its medium
+    Signal {
+        /// NODE.PORT
+        port: String,
+        /// The last frame, not the last one with data of TCP
+        #[arg(long)]
+        last: bool,
+        /// Write the drawing as SVG to this file
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+        /// The levels themselves, as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// What this machine lacks, and the command that mends it
     Check,
     /// The ip and tc batches of a lab, without running them
@@ -148,6 +170,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Capture { ports, write } => capture::capture(&state::pick(name)?, &ports, &write),
         Command::Show { node, what, json } => show::show(&state::pick(name)?, &node, what.as_deref(), json),
         Command::Act { node, words } => show::command(&state::pick(name)?, &node, words),
+        Command::Link { port, words } => link::link(&state::pick(name)?, &port, words),
+        Command::Signal { port, last, svg, json } => signal::signal(&state::pick(name)?, &port, last, svg.as_deref(), json),
         Command::Check => check::check(),
         Command::Plan { file } => plan::print(&cli.files, &file),
         Command::Hold(args) => holder::hold(args),

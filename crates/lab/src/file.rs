@@ -6,6 +6,7 @@ use serde::Deserialize;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use wire::line::Medium;
 
 /// Roles and the programs that play them: each role is a program of its name.
 /// `null` reads one TAP and writes the other: the measure of the others.
@@ -107,6 +108,12 @@ pub(crate) struct Link {
     /// Bytes that wait for the rate.
     #[serde(default)]
     pub(crate) queue: Option<u32>,
+    /// What frames cross as a signal.
+    #[serde(default)]
+    pub(crate) medium: Option<Medium>,
+    /// Signal to noise on the medium.
+    #[serde(default)]
+    pub(crate) snr_db: Option<Span<f64>>,
     /// What only the direction from the first end to the second does.
     #[serde(default)]
     pub(crate) forward: Impairment,
@@ -134,6 +141,7 @@ pub(crate) struct Impairment {
     pub(crate) duplicate: Option<Part>,
     pub(crate) corrupt: Option<Part>,
     pub(crate) queue: Option<u32>,
+    pub(crate) snr_db: Option<Span<f64>>,
 }
 
 impl Link {
@@ -149,12 +157,13 @@ impl Link {
             duplicate: d.duplicate.or(self.duplicate),
             corrupt: d.corrupt.or(self.corrupt),
             queue: d.queue.or(self.queue),
+            snr_db: d.snr_db.clone().or_else(|| self.snr_db.clone()),
         }
     }
 
     /// It does nothing but carry.
     pub(crate) fn is_clean(&self) -> bool {
-        [true, false].into_iter().all(|f| self.direction(f).is_clean())
+        self.medium.is_none() && [true, false].into_iter().all(|f| self.direction(f).is_clean())
     }
 }
 
@@ -173,7 +182,7 @@ impl Impairment {
         let ns = |t: Option<Time>| t.map_or(0, |t| t.0.as_nanos());
         let part = |p: Option<Part>| p.map_or(0.0, |p| p.0);
         format!(
-            "{{ delay-ns = {}, jitter-ns = {}, rate-bps = {}, loss = {:?}, reorder = {:?}, duplicate = {:?}, corrupt = {:?}, queue-bytes = {} }}",
+            "{{ delay-ns = {}, jitter-ns = {}, rate-bps = {}, loss = {:?}, reorder = {:?}, duplicate = {:?}, corrupt = {:?}, queue-bytes = {}{} }}",
             ns(self.delay),
             ns(self.jitter),
             self.rate.map_or(0, |r| r.0),
@@ -182,6 +191,7 @@ impl Impairment {
             part(self.duplicate),
             part(self.corrupt),
             self.queue.unwrap_or(0),
+            self.snr_db.as_ref().map_or(String::new(), |s| format!(", snr-db = {:?}", s.get_ref())),
         )
     }
 }

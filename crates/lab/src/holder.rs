@@ -4,6 +4,8 @@
 use crate::file::{Lab, load};
 use crate::machine;
 use crate::plan::{Plan, PlannedNode, RUN, node_config, plan};
+use crate::splice;
+use crate::validate::CABLE;
 use anyhow::{Context, Result, bail};
 use rustix::mount::{MountFlags, mount, mount_bind};
 use rustix::process::{WaitOptions, WaitStatus};
@@ -51,6 +53,8 @@ pub(crate) struct Process {
 pub(crate) enum Ask {
     Status,
     Restart(String),
+    /// Puts the cable's process into a clean link that ends at this `node.port`.
+    Splice(String),
 }
 
 struct Shared {
@@ -147,7 +151,7 @@ fn mounts(args: &Args, lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-fn batch(program: &str, ns: Option<&str>, text: &str) -> Result<()> {
+pub(crate) fn batch(program: &str, ns: Option<&str>, text: &str) -> Result<()> {
     let mut c = Command::new(program);
     if let Some(ns) = ns {
         c.args(["-n", ns]);
@@ -218,27 +222,32 @@ fn prepare(lab: &Lab, p: &Plan, n: &PlannedNode) -> Result<()> {
     Ok(())
 }
 
+fn into(n: &PlannedNode, rest: &[&str]) -> Vec<String> {
+    let mut v = vec!["nsenter".to_owned(), format!("--net=/run/netns/{}", n.name)];
+    v.extend(rest.iter().map(|s| (*s).to_owned()));
+    v
+}
+
+/// A role's process.
+fn role_command(n: &PlannedNode) -> Option<(String, Vec<String>)> {
+    let role = n.role.as_ref()?;
+    let program = format!("{RUN}/bin/{role}");
+    let config = format!("{RUN}/nodes/{}/node.json", n.name);
+    // No capability in any set, and none to come.
+    let bare = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"];
+    Some((role.clone(), into(n, &[&bare[..], &[&program, "--config", &config]].concat())))
+}
+
 /// What runs on a node: its role, or a host's commands.
 fn commands(lab: &Lab, n: &PlannedNode) -> Vec<(String, Vec<String>)> {
-    let into = |rest: &[&str]| {
-        let mut v = vec!["nsenter".to_owned(), format!("--net=/run/netns/{}", n.name)];
-        v.extend(rest.iter().map(|s| (*s).to_owned()));
-        v
-    };
-    match &n.role {
-        Some(role) => {
-            let program = format!("{RUN}/bin/{role}");
-            let config = format!("{RUN}/nodes/{}/node.json", n.name);
-            // No capability in any set, and none to come.
-            let bare = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"];
-            vec![(role.clone(), into(&[&bare[..], &[&program, "--config", &config]].concat()))]
-        }
+    match role_command(n) {
+        Some(one) => vec![one],
         None => {
             let start = lab.file.nodes.get(&n.name).map(|s| s.start.clone()).unwrap_or_default();
             let lab_program = format!("{RUN}/bin/lab");
             let one = |line: String| {
                 let words = ["unshare", "--mount", "--uts", &lab_program, "enter", &n.name, "sh", "-c", &line];
-                (line.clone(), into(&words))
+                (line.clone(), into(n, &words))
             };
             start.into_iter().map(one).collect()
         }
@@ -397,11 +406,40 @@ fn serve(shared: &Arc<Shared>) -> Result<ExitCode> {
                 Ok(t) => serde_json::json!({ "done": t }),
                 Err(e) => serde_json::json!({ "error": format!("{e:#}") }),
             },
+            Ok(Ask::Splice(end)) => match splice(shared, &end) {
+                Ok(t) => serde_json::json!({ "done": t }),
+                Err(e) => serde_json::json!({ "error": format!("{e:#}") }),
+            },
             Err(e) => serde_json::json!({ "error": e.to_string() }),
         };
         let _ = writeln!(&s, "{answer}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Splices a link; the cable's process is told of it, or begins.
+fn splice(shared: &Arc<Shared>, end: &str) -> Result<&'static str> {
+    let Some(done) = splice::splice(end)? else { return Ok("the cable is in it already") };
+    let running = shared.lock().iter().any(|p| p.node == CABLE && p.state != "dead");
+    if running {
+        splice::tell(&done)?;
+        return Ok("spliced");
+    }
+    let n = PlannedNode { name: CABLE.to_owned(), role: Some(CABLE.to_owned()), ports: Vec::new() };
+    if let Some((role, command)) = role_command(&n) {
+        launch(shared, n.name.clone(), role, command)?;
+    }
+    let end = Instant::now() + READY;
+    let mut list = shared.lock();
+    loop {
+        match list.iter().find(|p| p.node == CABLE) {
+            Some(p) if p.state == "ready" => return Ok("spliced"),
+            Some(p) if p.state == "dead" => bail!("the cable {}:\n{}", p.text, p.last.join("\n")),
+            _ if Instant::now() >= end => bail!("the cable did not become ready"),
+            _ => {}
+        }
+        list = shared.changed.wait_timeout(list, Duration::from_millis(500)).unwrap_or_else(PoisonError::into_inner).0;
+    }
 }
 
 fn restart(shared: &Arc<Shared>, node: &str) -> Result<String> {

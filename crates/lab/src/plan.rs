@@ -1,6 +1,6 @@
 //! From a lab file to what `ip` and `tc` are told, and to each node's node.json.
 
-use crate::file::LabFile;
+use crate::file::{LabFile, Link};
 use crate::validate::{CABLE, split_end};
 use anyhow::Result;
 use node::config::{HostName, NodeConfig, PortConfig};
@@ -96,27 +96,19 @@ fn cables(f: &LabFile, p: &mut Plan) {
             (node.to_owned(), planned.map(|q| q.veth.clone()).unwrap_or_default())
         });
         let mtu = l.mtu.get_ref();
-        if l.is_clean() {
+        // Between two kernel hosts nothing could be spliced in later.
+        let hosts = [&a.0, &b.0].into_iter().all(|n| f.nodes.get(n).is_some_and(crate::file::Node::is_host));
+        if l.is_clean() && !hosts {
             let _ = writeln!(p.links, "link add name {} netns {} mtu {mtu} type veth peer name {} netns {} mtu {mtu}", a.1, a.0, b.1, b.0);
             continue;
         }
-        let seed = l.seed.map_or(i as u64 + 1, u64::from);
-        let _ = writeln!(
-            settings,
-            "[[nodes.{CABLE}.settings.links]]\nends = [{:?}, {:?}]\nseed = {seed}\ndirections = [{}, {}]",
-            l.ends[0].get_ref(),
-            l.ends[1].get_ref(),
-            l.direction(true).to_toml(),
-            l.direction(false).to_toml()
-        );
+        settings += &cable_settings(i, l);
         for (side, end, full) in [("a", &a, 0), ("b", &b, 1)] {
-            let name = format!("c{i}{side}");
-            let veth = format!("{name}-x");
+            let port = cable_port(i, side, l, full, ports.len());
+            let veth = &port.veth;
             let _ =
                 writeln!(p.links, "link add name {} netns {} mtu {mtu} type veth peer name {veth} netns {CABLE} mtu {mtu}", end.1, end.0);
-            let mac = Mac::of_lab(0, ports.len() as u8);
-            let config = PortConfig { name, mac, mtu: *mtu, address: None, peer: l.ends[full].get_ref().clone() };
-            ports.push(PlannedPort { config, veth });
+            ports.push(port);
         }
     }
     if !ports.is_empty() {
@@ -125,10 +117,54 @@ fn cables(f: &LabFile, p: &mut Plan) {
     }
 }
 
+/// A link as the cable's process reads of it.
+pub(crate) fn cable_settings(i: usize, l: &Link) -> String {
+    let seed = l.seed.map_or(i as u64 + 1, u64::from);
+    let medium = l.medium.map_or(String::new(), |m| format!("medium = {:?}\n", m.name()));
+    format!(
+        "[[nodes.{CABLE}.settings.links]]\nends = [{:?}, {:?}]\nseed = {seed}\n{medium}directions = [{}, {}]\n",
+        l.ends[0].get_ref(),
+        l.ends[1].get_ref(),
+        l.direction(true).to_toml(),
+        l.direction(false).to_toml()
+    )
+}
+
+/// One of the cable's two ports for link `i`; `side` is `a` for its first end.
+pub(crate) fn cable_port(i: usize, side: &str, l: &Link, end: usize, number: usize) -> PlannedPort {
+    let name = format!("c{i}{side}");
+    let veth = format!("{name}-x");
+    let mac = Mac::of_lab(0, number as u8);
+    let config = PortConfig { name, mac, mtu: *l.mtu.get_ref(), address: None, peer: l.ends[end].get_ref().clone() };
+    PlannedPort { config, veth }
+}
+
+/// A batch for `tc` that hands all frames of one device to another.
+pub(crate) fn redirect(tc: &mut String, from: &str, to: &str) {
+    // Classic BPF that matches all: u32 loses frames of 14 to 17 bytes.
+    let _ = writeln!(
+        tc,
+        "filter add dev {from} ingress protocol all prio 1 bpf bytecode '1,6 0 0 4294967295' flowid :1 action mirred egress redirect dev {to}"
+    );
+}
+
+/// Batches for `ip` and `tc` that make a role's port: a TAP joined to its veth.
+pub(crate) fn tap(q: &PlannedPort, ip: &mut String, tc: &mut String) {
+    let PortConfig { name, mac, mtu, .. } = &q.config;
+    let veth = &q.veth;
+    let _ = writeln!(ip, "tuntap add dev {name} mode tap");
+    let _ = writeln!(ip, "link set dev {name} addrgenmode none address {mac} mtu {mtu} up");
+    let _ = writeln!(ip, "link set dev {veth} addrgenmode none up");
+    for (from, to) in [(name, veth), (veth, name)] {
+        let _ = writeln!(tc, "qdisc add dev {from} clsact");
+        redirect(tc, from, to);
+    }
+}
+
 fn inside(f: &LabFile, p: &mut Plan, n: &PlannedNode) {
     let (mut ip, mut tc) = (String::new(), String::new());
     for q in &n.ports {
-        let PortConfig { name, mac, mtu, address, .. } = &q.config;
+        let PortConfig { mac, address, .. } = &q.config;
         let veth = &q.veth;
         if n.role.is_none() {
             let _ = writeln!(ip, "link set dev {veth} addrgenmode none address {mac} up");
@@ -138,17 +174,7 @@ fn inside(f: &LabFile, p: &mut Plan, n: &PlannedNode) {
             p.plain.push((n.name.clone(), veth.clone()));
             continue;
         }
-        let _ = writeln!(ip, "tuntap add dev {name} mode tap");
-        let _ = writeln!(ip, "link set dev {name} addrgenmode none address {mac} mtu {mtu} up");
-        let _ = writeln!(ip, "link set dev {veth} addrgenmode none up");
-        for (from, to) in [(name, veth), (veth, name)] {
-            let _ = writeln!(tc, "qdisc add dev {from} clsact");
-            // Classic BPF that matches all: u32 loses frames of 14 to 17 bytes.
-            let _ = writeln!(
-                tc,
-                "filter add dev {from} ingress protocol all prio 1 bpf bytecode '1,6 0 0 4294967295' flowid :1 action mirred egress redirect dev {to}"
-            );
-        }
+        tap(q, &mut ip, &mut tc);
     }
     if n.role.is_none() {
         let _ = writeln!(ip, "link set dev lo up");

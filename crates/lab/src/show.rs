@@ -10,9 +10,9 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
 
-struct Table {
-    columns: Vec<String>,
-    rows: Vec<Vec<Value>>,
+pub(crate) struct Table {
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<Vec<Value>>,
 }
 
 fn ask(r: &Running, node: &str, q: &Request) -> Result<Vec<Value>> {
@@ -46,7 +46,7 @@ fn ask(r: &Running, node: &str, q: &Request) -> Result<Vec<Value>> {
     Ok(answers)
 }
 
-fn table(r: &Running, node: &str, what: &str) -> Result<Table> {
+pub(crate) fn table(r: &Running, node: &str, what: &str) -> Result<Table> {
     let pages = ask(r, node, &Request::Show(what.to_owned()))?;
     let columns = pages.first().and_then(|p| serde_json::from_value(p["columns"].clone()).ok()).unwrap_or_default();
     let mut rows: Vec<Vec<Value>> =
@@ -120,7 +120,7 @@ fn print(t: &Table) {
     rows.iter().for_each(|r| line(r));
 }
 
-fn objects(t: &Table) -> Value {
+pub(crate) fn objects(t: &Table) -> Value {
     let object = |row: &Vec<Value>| Value::Object(t.columns.iter().cloned().zip(row.iter().cloned()).collect());
     t.rows.iter().map(object).collect()
 }

@@ -73,6 +73,14 @@ fn links(text: &str, f: &LabFile) -> Result<(), LabError> {
                 return Err(LabError::at(text, e.span(), format!("port `{}` has a link already", e.get_ref())));
             }
         }
+        for db in [&l.snr_db, &l.forward.snr_db, &l.backward.snr_db].into_iter().flatten() {
+            if l.medium.is_none() {
+                return Err(LabError::at(text, db.span(), "`snr-db` needs a `medium` on this link: 10base-t or 100base-tx"));
+            }
+            if !(-20.0..=100.0).contains(db.get_ref()) {
+                return Err(LabError::at(text, db.span(), format!("{} dB is not possible, expected -20 to 100", db.get_ref())));
+            }
+        }
         if !(68..=9000).contains(l.mtu.get_ref()) {
             return Err(LabError::at(text, l.mtu.span(), format!("an mtu of {} is not possible, expected 68 to 9000", l.mtu.get_ref())));
         }
@@ -149,6 +157,8 @@ mod tests {
             ("[[links]]", "[[lnks]]", 8, 3, "did you mean `links`?"),
             ("\"sw.p1\"", "\"pc.eth0\"", 9, 20, "has a link already"),
             ("\"20ms\"", "20ms", 10, 9, ""),
+            ("delay = \"20ms\"", "snr-db = 20", 10, 10, "needs a `medium`"),
+            ("delay = \"20ms\"", "medium = \"10bse-t\"", 10, 10, "did you mean `10base-t`?"),
             ("kind = \"host\"\n", "kind = \"host\"\ngateway = \"10.9.9.9\"\n", 4, 11, "is on no link of `pc`"),
         ] {
             let text = GOOD.replacen(from, to, 1);

@@ -11,7 +11,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
+
+/// Before a notice that found the holder's queue full is sent again.
+const TELL_AGAIN: Duration = Duration::from_millis(5);
 
 /// A task of a host role; it runs on the loop's thread.
 pub type Task = std::pin::Pin<Box<dyn Future<Output = ()>>>;
@@ -68,9 +72,11 @@ impl Notify {
         Notify { node: node.to_owned(), socket, last: None }
     }
 
-    fn tell(&mut self, status: Status) {
+    /// Tells a change; false: the holder's queue is full, and it is to be said again.
+    #[must_use]
+    fn tell(&mut self, status: Status) -> bool {
         if self.last.as_ref() == Some(&status) {
-            return;
+            return true;
         }
         let (word, text) = match &status {
             Status::Ready => ("ready", ""),
@@ -81,9 +87,10 @@ impl Notify {
         if let Some(s) = &self.socket
             && s.send(format!("{}\t{word}\t{text}", self.node).as_bytes()).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
         {
-            return; // said again at the next turn
+            return false;
         }
         self.last = Some(status);
+        true
     }
 }
 
@@ -174,7 +181,7 @@ pub(crate) async fn drive<E: Element>(
         flush(&mut d, &ports);
     }
     loop {
-        let busy = {
+        let (busy, told) = {
             let mut d = driver.borrow_mut();
             let mut busy = false;
             for i in 0..ports.len() {
@@ -202,14 +209,14 @@ pub(crate) async fn drive<E: Element>(
             }
             attach_more(&mut d, &mut ports)?;
             flush(&mut d, &ports);
-            notify.tell(d.element.status());
-            busy
+            (busy, notify.tell(d.element.status()))
         };
         turns = turns.wrapping_add(1);
         if has_tasks || turns.is_multiple_of(16) {
             tokio::task::yield_now().await;
         }
-        let next = [driver.borrow().element.deadline(), clock.deadline()].into_iter().flatten().min();
+        let again = (!told).then(|| Time::monotonic() + TELL_AGAIN);
+        let next = [driver.borrow().element.deadline(), clock.deadline(), again].into_iter().flatten().min();
         timer.arm(next)?;
         poll_fn(|cx| {
             let mut ready = busy;
