@@ -2,7 +2,8 @@
 
 use crate::enter;
 use crate::file::parse;
-use crate::pcapng::{self, Interface};
+use crate::aal5::Derived;
+use crate::pcapng::{self, Interface, LinkType};
 use crate::plan::{RUN, plan};
 use crate::state::Running;
 use anyhow::{Context, Result, bail};
@@ -25,6 +26,29 @@ const HOLD: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(20);
 const SNAP: usize = 128 * 1024;
 
+/// Marks a port of a phone line whose cells are put together besides.
+const DERIVE: &str = "+aal5";
+
+/// Marks those of `ports` (`node.port=interface`) that are a phone line's: the
+/// modem's end if it is captured, else the DSLAM's.
+fn mark_lines(file: &crate::file::LabFile, ports: &mut [String]) {
+    let is = |end: &str, role: &str| {
+        let node = end.split_once('.').and_then(|(n, _)| file.nodes.get(n));
+        node.and_then(|n| n.role.as_ref()).is_some_and(|r| r.get_ref() == role)
+    };
+    for l in &file.links {
+        let [a, b] = [0, 1].map(|e| l.ends[e].get_ref().as_str());
+        let (modem, dslam) = if is(a, "adsl-modem") { (a, b) } else { (b, a) };
+        if !is(modem, "adsl-modem") || !is(dslam, "dslam") {
+            continue;
+        }
+        let at = |end: &str| ports.iter().position(|p| p.split_once('=').is_some_and(|(name, _)| name == end));
+        if let Some(i) = at(modem).or_else(|| at(dslam)) {
+            ports[i] += DERIVE;
+        }
+    }
+}
+
 /// `NODE` or `NODE.PORT` of the lab, as `node.port=interface`.
 fn select(r: &Running, wanted: &[String]) -> Result<Vec<String>> {
     let file = parse(&r.text()?).map_err(|e| anyhow::anyhow!("{e}"))?;
@@ -34,9 +58,13 @@ fn select(r: &Running, wanted: &[String]) -> Result<Vec<String>> {
         .filter(|n| file.nodes.get(&n.name).is_some())
         .flat_map(|n| n.ports.into_iter().map(move |p| (n.name.clone(), p.config.name)))
         .collect();
+    let mark = |mut v: Vec<String>| {
+        mark_lines(&file, &mut v);
+        v
+    };
     let full = |(n, p): &(String, String)| format!("{n}.{p}={p}");
     if wanted.is_empty() {
-        return Ok(all.iter().map(full).collect());
+        return Ok(mark(all.iter().map(full).collect()));
     }
     let mut out: Vec<String> = Vec::new();
     for w in wanted {
@@ -48,7 +76,7 @@ fn select(r: &Running, wanted: &[String]) -> Result<Vec<String>> {
         }
         out.extend(hits.into_iter().filter(|h| !out.contains(h)).collect::<Vec<_>>());
     }
-    Ok(out)
+    Ok(mark(out))
 }
 
 /// Runs the command.
@@ -80,15 +108,18 @@ struct Open {
     socket: CaptureSocket,
     received: u64,
     dropped: u64,
+    /// The number of its derived interface, and what is under way there.
+    derived: Option<(usize, Derived)>,
 }
 
 fn open(spec: &str) -> Result<Open> {
+    let (spec, derives) = spec.strip_suffix(DERIVE).map_or((spec, false), |s| (s, true));
     let (name, interface) = spec.split_once('=').context("a port")?;
     let (node, _) = name.split_once('.').context("a port")?;
     let ns = File::open(format!("/run/netns/{node}")).with_context(|| format!("the namespace of `{node}`"))?;
     move_into_link_name_space(ns.as_fd(), Some(LinkNameSpaceType::Network)).with_context(|| format!("entering `{node}`"))?;
     let socket = CaptureSocket::open(interface).with_context(|| format!("capturing at {name}"))?;
-    Ok(Open { name: name.to_owned(), socket, received: 0, dropped: 0 })
+    Ok(Open { name: name.to_owned(), socket, received: 0, dropped: 0, derived: derives.then(|| (0, Derived::default())) })
 }
 
 /// Where frames go: one file, or a file a port.
@@ -113,20 +144,30 @@ impl Sink {
     }
 }
 
-fn sink(ports: &[Open], split: bool) -> Result<Sink> {
-    let interface = |p: &Open| Interface { name: p.name.clone(), description: format!("port {}", p.name) };
+fn sink(ports: &mut [Open], split: bool) -> Result<Sink> {
+    let mut all: Vec<Interface> = ports
+        .iter()
+        .map(|p| Interface { name: p.name.clone(), description: format!("port {}", p.name), link: LinkType::Ethernet })
+        .collect();
+    for p in ports.iter_mut() {
+        if let Some((number, _)) = &mut p.derived {
+            *number = all.len();
+            let description = format!("AAL5 of the cells at port {}", p.name);
+            all.push(Interface { name: format!("{}/aal5", p.name), description, link: LinkType::SunAtm });
+        }
+    }
     if !split {
         let mut w = BufWriter::with_capacity(1 << 20, io::stdout());
-        pcapng::head(&mut w, &ports.iter().map(interface).collect::<Vec<_>>())?;
+        pcapng::head(&mut w, &all)?;
         return Ok(Sink::One(w));
     }
     let dir = io::stdin();
     let mut files = Vec::new();
-    for p in ports {
+    for i in all {
         let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CREATE | rustix::fs::OFlags::TRUNC | rustix::fs::OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(dir.as_fd(), format!("{}.pcapng", p.name), flags, rustix::fs::Mode::from_raw_mode(0o644))?;
+        let fd = rustix::fs::openat(dir.as_fd(), format!("{}.pcapng", i.name.replace('/', "-")), flags, rustix::fs::Mode::from_raw_mode(0o644))?;
         let mut w = BufWriter::new(File::from(fd));
-        pcapng::head(&mut w, &[interface(p)])?;
+        pcapng::head(&mut w, &[i])?;
         files.push(w);
     }
     Ok(Sink::Each(files))
@@ -154,7 +195,7 @@ type Waiting = BinaryHeap<Reverse<(Duration, u64, usize, bool, usize, Vec<u8>)>>
 /// `lab capture-inside`: in the lab's namespaces, but not yet in any node's.
 pub(crate) fn inside(specs: &[String], split: bool) -> Result<ExitCode> {
     let mut ports = specs.iter().map(|s| open(s)).collect::<Result<Vec<_>>>()?;
-    let mut out = sink(&ports, split)?;
+    let mut out = sink(&mut ports, split)?;
     out.flush()?;
     let stop = stopper()?;
     eprintln!("lab: capturing at {} ports", ports.len());
@@ -169,6 +210,12 @@ pub(crate) fn inside(specs: &[String], split: bool) -> Result<ExitCode> {
             while let Ok(Some(c)) = p.socket.recv(&mut scratch) {
                 count += 1;
                 p.received += 1;
+                if let Some((number, d)) = &mut p.derived {
+                    d.frame(&c.data, c.outgoing, |sdu| {
+                        count += 1;
+                        waiting.push(Reverse((c.at, count, *number, c.outgoing, sdu.len(), sdu)));
+                    });
+                }
                 waiting.push(Reverse((c.at, count, i, c.outgoing, c.original_len, c.data)));
             }
         }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aal5;
 mod capture;
 mod check;
 mod cli;

@@ -8,6 +8,16 @@ use std::time::Duration;
 pub(crate) struct Interface {
     pub(crate) name: String,
     pub(crate) description: String,
+    pub(crate) link: LinkType,
+}
+
+/// What an interface's packets begin with (tcpdump.org/linktypes).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u16)]
+pub(crate) enum LinkType {
+    Ethernet = 1,
+    /// A CPCS-SDU of AAL5 behind direction, kind, VPI and VCI.
+    SunAtm = 123,
 }
 
 fn option(v: &mut Vec<u8>, code: u16, value: &[u8]) {
@@ -36,7 +46,7 @@ pub(crate) fn head(w: &mut dyn Write, interfaces: &[Interface]) -> io::Result<()
     block(w, 0x0a0d_0d0a, &b)?;
     for i in interfaces {
         let mut b = Vec::new();
-        b.extend(1u16.to_le_bytes()); // LINKTYPE_ETHERNET
+        b.extend((i.link as u16).to_le_bytes());
         b.extend([0, 0]);
         b.extend(0u32.to_le_bytes()); // no snap length
         option(&mut b, 2, i.name.as_bytes()); // if_name
@@ -84,7 +94,7 @@ mod tests {
     #[test]
     fn blocks_are_padded_and_say_their_length_twice() {
         let mut v = Vec::new();
-        head(&mut v, &[Interface { name: "pc.eth0".into(), description: "x".into() }]).unwrap();
+        head(&mut v, &[Interface { name: "pc.eth0".into(), description: "x".into(), link: LinkType::Ethernet }]).unwrap();
         packet(&mut v, 0, Duration::from_nanos(5), true, 61, &[7; 61]).unwrap();
         statistics(&mut v, 0, Duration::from_secs(1), 1, 0).unwrap();
         let mut at = 0;
