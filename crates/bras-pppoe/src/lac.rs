@@ -123,7 +123,7 @@ impl Bas {
             return refuse(self, cx, "this end takes no calls");
         };
         let too_big = lac.too_big;
-        let inner = self.l2tp.peer_of(key.tunnel).map_or(ETHERNET, |p| self.inner_mtu(p.addr, true));
+        let inner = self.l2tp.peer_of(key.tunnel).map_or(ETHERNET, |p| self.inner_mtu(p.addr, self.l2tp.is_sequenced(key)));
         let mru = if too_big == TooBig::LowerMru { inner.min(ETHERNET) } else { ETHERNET };
         let config = self.ppp_config(cx, mru);
         let ppp = match from_call(call) {

@@ -1,8 +1,8 @@
 //! `lab capture`: every port of a lab in one pcapng, live.
 
+use crate::aal5::Derived;
 use crate::enter;
 use crate::file::parse;
-use crate::aal5::Derived;
 use crate::pcapng::{self, Interface, LinkType};
 use crate::plan::{RUN, plan};
 use crate::state::Running;
@@ -165,7 +165,8 @@ fn sink(ports: &mut [Open], split: bool) -> Result<Sink> {
     let mut files = Vec::new();
     for i in all {
         let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CREATE | rustix::fs::OFlags::TRUNC | rustix::fs::OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(dir.as_fd(), format!("{}.pcapng", i.name.replace('/', "-")), flags, rustix::fs::Mode::from_raw_mode(0o644))?;
+        let fd =
+            rustix::fs::openat(dir.as_fd(), format!("{}.pcapng", i.name.replace('/', "-")), flags, rustix::fs::Mode::from_raw_mode(0o644))?;
         let mut w = BufWriter::new(File::from(fd));
         pcapng::head(&mut w, &[i])?;
         files.push(w);

@@ -82,6 +82,11 @@ impl Endpoint {
         self.tunnels.get(&tunnel).map(|t| t.name.as_str())
     }
 
+    /// Whether a session's data is numbered.
+    pub fn is_sequenced(&self, key: Key) -> bool {
+        self.tunnels.get(&key.tunnel).and_then(|t| t.sessions.get(&key.session)).is_some_and(|s| s.sequencing)
+    }
+
     /// Where a tunnel's peer is.
     pub fn peer_of(&self, tunnel: u16) -> Option<Peer> {
         self.tunnels.get(&tunnel).map(|t| t.peer)
