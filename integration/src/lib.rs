@@ -275,3 +275,60 @@ impl Drop for Scratch {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// A running capture; it ends with an interrupt, as a person's Ctrl-C would end it.
+pub struct Capture(Child);
+
+impl Capture {
+    /// Captures at `ports`, or at all, until `end`.
+    ///
+    /// # Panics
+    /// If it does not begin.
+    pub fn start(lab: &Lab, file: &str, ports: &[&str]) -> Capture {
+        let args = [&["capture", "-w", file], ports].concat();
+        let mut c = lab.command(&args).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("capture");
+        let mut line = String::new();
+        let mut err = BufReader::new(c.stderr.take().expect("a pipe"));
+        err.read_line(&mut line).expect("reading");
+        assert!(line.contains("capturing at"), "{line}");
+        std::thread::spawn(move || std::io::copy(&mut err, &mut std::io::sink()));
+        Capture(c)
+    }
+
+    /// Ends it, and waits until all is written.
+    ///
+    /// # Panics
+    /// If it does not end well.
+    pub fn end(mut self) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.0.id()).expect("a pid")).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("interrupting");
+        assert!(self.0.wait().expect("waiting").success());
+    }
+}
+
+/// tshark's option (`-X`) that loads the decoder of cells.
+pub fn decoder() -> String {
+    format!("lua_script:{}", root().join("netns-scripts/wireshark/atm-n1.lua").display())
+}
+
+/// Fields of the frames that fit a filter, with the decoder of cells.
+///
+/// # Panics
+/// If tshark fails.
+pub fn fields(file: &str, filter: &str, names: &[&str]) -> Vec<Vec<String>> {
+    let decoder = decoder();
+    let mut args = vec!["-X", &decoder, "-r", file, "-Y", filter, "-T", "fields", "-E", "occurrence=f", "-E", "separator=|"];
+    for n in names {
+        args.extend(["-e", n]);
+    }
+    let out = tool("tshark", &args).good().out;
+    out.lines().map(|l| l.split('|').map(str::to_owned).collect()).collect()
+}
+
+/// A file's SHA-256, in hexadecimal digits.
+///
+/// # Panics
+/// If it cannot be read.
+pub fn sha256(path: &str) -> String {
+    tool("sha256sum", &[path]).good().out.split_whitespace().next().expect("a sum").to_owned()
+}

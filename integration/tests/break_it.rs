@@ -18,9 +18,9 @@ fn a_wrong_password_is_told_by_both_ends() {
         &[("user = \"kim@isp.example\", password = \"naengmyeon\"", "user = \"kim@isp.example\", password = \"wrong\"")],
     );
     assert!(l.said.contains("`home-router` is not ready: PPPoE: authentication failed: wrong password"), "{}", l.said);
-    let log = l.run(&["logs", "bas"]).good().out;
+    let log = l.run(&["logs", "lns"]).good().out;
     assert!(log.contains("`kim@isp.example` refused: wrong password"), "{log}");
-    let ended = l.show("bas", "log");
+    let ended = l.show("lns", "log");
     assert!(ended.iter().any(|e| e["reason"].as_str().is_some_and(|r| r.contains("wrong password"))), "{ended:?}");
     let status = l.run(&["status"]).good().out;
     assert!(status.contains("failed") && status.contains("wrong password"), "{status}");
@@ -56,7 +56,7 @@ fn a_bas_that_comes_back_has_its_session_back_within_five_seconds() {
     l.curl(&["-o", "/dev/null", PAGE]).good();
     l.kill("bas");
     l.run(&["restart", "bas"]).good();
-    wait_for("the session", Duration::from_secs(5), || l.show("bas", "sessions").iter().any(|s| s["phase"] == "up"));
+    wait_for("the session", Duration::from_secs(5), || l.show("bas", "sessions").iter().any(|s| s["phase"] == "tunnelled"));
     wait_for("the router to be ready", Duration::from_secs(5), || {
         l.status()["roles"].as_array().is_some_and(|r| r.iter().any(|r| r["node"] == "home-router" && r["state"] == "ready"))
     });
@@ -198,7 +198,10 @@ fn broken_frames_are_counted_and_harm_nobody() {
     };
     for (node, dev) in [
         ("home-router", "wan-x"),
+        ("modem", "line-x"),
+        ("dslam", "line1-x"),
         ("bas", "access-x"),
+        ("lns", "bas-x"),
         ("core2", "core3-x"),
         ("firewall", "outside-x"),
         ("cache", "outside-x"),
@@ -215,8 +218,8 @@ fn broken_frames_are_counted_and_harm_nobody() {
             let mut f: Vec<u8> = (0..len).map(|_| next() as u8).collect();
             f[..6].copy_from_slice(&[0xff; 6]);
             f[6] &= 0xfe;
-            let kinds: [[u8; 2]; 5] = [[8, 0], [8, 6], [0x88, 0x63], [0x88, 0x64], [0x86, 0xdd]];
-            f[12..14].copy_from_slice(&kinds[next() % 5]);
+            let kinds = [[8, 0], [8, 6], [0x88, 0x63], [0x88, 0x64], [0x86, 0xdd], [0x88, 0x47], [0x88, 0xb5]];
+            f[12..14].copy_from_slice(&kinds[next() % kinds.len()]);
             if len > 34 {
                 f[14] = 0x45;
             }
@@ -241,13 +244,6 @@ fn peer(node: &str, port: &str) -> (String, String) {
     let line = text.lines().find(|x| x.starts_with("ends") && x.contains(&end)).unwrap_or_else(|| panic!("{end}"));
     let other = line.split('"').skip(1).step_by(2).find(|e| *e != end.trim_matches('"')).expect("two ends");
     let (far, p) = other.split_once('.').expect("a port");
-    // The impaired link's far side is the cable's own namespace.
-    if (node, port) == ("home-router", "wan") {
-        return ("cable".into(), "c3a-x".into());
-    }
-    if (node, port) == ("bas", "access") {
-        return ("cable".into(), "c3b-x".into());
-    }
     let host = far == "pc";
     (far.to_owned(), if host { p.to_owned() } else { format!("{p}-x") })
 }

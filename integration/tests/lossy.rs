@@ -1,10 +1,6 @@
 //! Whole files over links that lose, delay and reorder.
 
-use integration::{Lab, Scratch, tool};
-
-fn sha256(path: &str) -> String {
-    tool("sha256sum", &[path]).good().out.split_whitespace().next().expect("a sum").to_owned()
-}
+use integration::{Lab, Scratch, sha256};
 
 const CORE: &str = "ends = [\"core1.core2\", \"core2.core1\"]";
 

@@ -1,6 +1,6 @@
 //! The default lab with real curl, traceroute, tcpdump's kin and Chromium.
 
-use integration::{Lab, Scratch, craft, from_hex, to_hex, tool, wait_for};
+use integration::{Capture, Lab, Scratch, craft, fields, from_hex, sha256, to_hex, tool, wait_for};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
@@ -10,10 +10,6 @@ use wire::ipv4::protocol;
 use wire::tcp::{ACK, FIN, PSH, SYN, URG};
 
 const PAGE: &str = "http://www.example.com/";
-
-fn sha256(path: &str) -> String {
-    tool("sha256sum", &[path]).good().out.split_whitespace().next().expect("a sum").to_owned()
-}
 
 #[test]
 fn a_page_crosses_the_path_and_the_cache_remembers() {
@@ -61,7 +57,7 @@ fn a_page_crosses_the_path_and_the_cache_remembers() {
     let script = format!("for i in $(seq 1 300); do curl -sS -m 5 -o /dev/null {PAGE} || exit 1; done");
     lab.run(&["exec", "pc", "sh", "-c", &script]).good();
 
-    lab.show("bas", "sessions").iter().find(|s| s["user"] == "kim@isp.example" && s["phase"] == "up").expect("a session");
+    lab.show("lns", "sessions").iter().find(|s| s["user"] == "kim@isp.example" && s["phase"] == "up").expect("a session");
     assert!(lab.show("switch", "fdb").len() >= 3);
     assert!(lab.show("home-router", "nat").iter().any(|n| n["inside"].as_str().is_some_and(|i| i.starts_with("192.168.0.10:"))));
     assert!(lab.show("firewall", "conntrack").iter().any(|c| c["destination"] == "198.51.100.80:80"));
@@ -140,7 +136,7 @@ fn every_hop_has_a_name() {
     let hops: Vec<&str> = out.lines().skip(1).filter_map(|l| l.split_whitespace().nth(1)).collect();
     let want = [
         "home-router.isp.example",
-        "access.bas.isp.example",
+        "access.lns.isp.example",
         "core1.isp.example",
         "core2.isp.example",
         "core3.isp.example",
@@ -155,42 +151,12 @@ fn every_hop_has_a_name() {
     lab.run(&["exec", "pc", "ping", "-c", "1", "-s", "3000", "www.example.com"]).good();
 }
 
-/// A running capture; ends with an interrupt as a person's Ctrl-C would end it.
-struct Capture(std::process::Child);
-
-impl Capture {
-    fn start(lab: &Lab, file: &str) -> Capture {
-        let mut c = lab.command(&["capture", "-w", file]).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("capture");
-        let mut line = String::new();
-        let mut err = std::io::BufReader::new(c.stderr.take().expect("a pipe"));
-        std::io::BufRead::read_line(&mut err, &mut line).expect("reading");
-        assert!(line.contains("capturing at"), "{line}");
-        std::thread::spawn(move || std::io::copy(&mut err, &mut std::io::sink()));
-        Capture(c)
-    }
-
-    fn end(mut self) {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.0.id()).expect("a pid")).expect("a pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("interrupting");
-        assert!(self.0.wait().expect("waiting").success());
-    }
-}
-
-fn fields(file: &str, filter: &str, names: &[&str]) -> Vec<Vec<String>> {
-    let mut args = vec!["-r", file, "-Y", filter, "-T", "fields", "-E", "occurrence=f", "-E", "separator=|"];
-    for n in names {
-        args.extend(["-e", n]);
-    }
-    let out = tool("tshark", &args).good().out;
-    out.lines().map(|l| l.split('|').map(str::to_owned).collect()).collect()
-}
-
 #[test]
 fn a_capture_of_every_port_is_right() {
     let lab = Lab::up("web-path");
     let dir = Scratch::new();
     let file = dir.path("all.pcapng");
-    let capture = Capture::start(&lab, &file);
+    let capture = Capture::start(&lab, &file, &[]);
     lab.curl(&["-o", "/dev/null", PAGE]).good();
     lab.curl(&["-o", "/dev/null", "http://www.example.com/img/server.png"]).good();
     lab.run(&["exec", "pc", "ping", "-c", "1", "www.example.com"]).good();
@@ -198,7 +164,8 @@ fn a_capture_of_every_port_is_right() {
 
     let sums = ["ip", "tcp", "udp"].map(|p| format!("{p}.check_checksum:TRUE"));
     let broken = "_ws.malformed || ip.checksum.status == \"Bad\" || tcp.checksum.status == \"Bad\" || udp.checksum.status == \"Bad\" || icmp.checksum.status == \"Bad\"";
-    let args = ["-r", &file, "-o", &sums[0], "-o", &sums[1], "-o", &sums[2], "-Y", broken];
+    let decoder = integration::decoder();
+    let args = ["-X", &decoder, "-r", &file, "-o", &sums[0], "-o", &sums[1], "-o", &sums[2], "-Y", broken];
     assert_eq!(tool("tshark", &args).good().out, "");
 
     let all = fields(&file, "frame", &["frame.interface_name", "frame.time_epoch"]);
@@ -209,7 +176,7 @@ fn a_capture_of_every_port_is_right() {
         "home-router.lan",
         "home-router.wan",
         "bas.access",
-        "core1.bas",
+        "core1.lns",
         "firewall.outside",
         "cache.site",
         "web.eth0",
@@ -222,7 +189,10 @@ fn a_capture_of_every_port_is_right() {
     // PPPoE between home-router and bas, and nowhere else.
     let pppoe: BTreeSet<String> =
         fields(&file, "pppoes || pppoed", &["frame.interface_name"]).into_iter().map(|mut f| f.remove(0)).collect();
-    assert_eq!(pppoe.into_iter().collect::<Vec<_>>(), ["bas.access", "home-router.wan"]);
+    assert_eq!(
+        pppoe.into_iter().collect::<Vec<_>>(),
+        ["bas.access", "dslam.line1", "dslam.uplink", "home-router.wan", "modem.lan", "modem.line", "modem.line/aal5"]
+    );
 
     // The request's SYN: MAC addresses change at every router, the server's IP
     // address nowhere, the client's at NAT alone.
@@ -235,7 +205,7 @@ fn a_capture_of_every_port_is_right() {
     for f in &syn {
         at.entry(&f[0]).or_insert(f);
     }
-    let way = ["pc.eth0", "home-router.wan", "core1.bas", "core2.core1", "core3.core2", "firewall.outside", "cache.outside", "web.eth0"];
+    let way = ["pc.eth0", "home-router.wan", "core1.lns", "core2.core1", "core3.core2", "firewall.outside", "cache.outside", "web.eth0"];
     let macs: BTreeSet<&str> = way.iter().map(|p| at[p][1].as_str()).collect();
     assert_eq!(macs.len(), way.len(), "{at:?}");
     assert!(syn.iter().all(|f| f[4] == "198.51.100.80"), "{syn:?}");
@@ -247,7 +217,7 @@ fn a_capture_of_every_port_is_right() {
 
     // A file a port, and one port alone, to a pipe.
     let each = dir.path("each/");
-    let capture = Capture::start(&lab, &each);
+    let capture = Capture::start(&lab, &each, &[]);
     lab.run(&["exec", "pc", "ping", "-c", "1", "198.51.100.80"]).good();
     capture.end();
     assert!(!fields(&format!("{each}web.eth0.pcapng"), "icmp", &["ip.src"]).is_empty());

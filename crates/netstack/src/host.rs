@@ -3,12 +3,23 @@
 use crate::net::Net;
 use crate::sockets::{Limits, Sockets};
 use flow::fib::StaticRoute;
-use flow::frag::Reassembler;
+use flow::frag::{self, Reassembler};
 use flow::{IpHop, NoLinks, Packet, hop};
 use node::config::NodeConfig;
-use node::{Burst, Cause, Clock, Cursor, Cx, DropReason, Element, Event, PortId, Query, QueryError, Rows, Time, Wake};
+use node::{Burst, Cause, Clock, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Query, QueryError, Rows, Time, Wake};
 use std::cell::{RefCell, RefMut};
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
+use std::time::Duration;
+use wire::ipv4::{Header, protocol};
+use wire::{be16, icmp, ipv4};
+
+/// Paths whose MTU is remembered, and how long (RFC 1191 §6.3).
+const PATHS: usize = 1024;
+const PATH_LIFE: Duration = Duration::from_secs(600);
+/// No path is believed to bear less: Linux' own limit.
+const LEAST_PATH_MTU: u16 = 552;
 
 /// A host: takes what is for its own addresses, forwards nothing.
 pub struct Host {
@@ -16,6 +27,8 @@ pub struct Host {
     pub hop: IpHop,
     sockets: Rc<RefCell<Sockets>>,
     fragments: Reassembler,
+    /// By destination: bytes of a packet that its path bears, and since when.
+    paths: HashMap<Ipv4Addr, (u16, Time)>,
 }
 
 impl Host {
@@ -35,7 +48,7 @@ impl Host {
         let sockets = Rc::new(RefCell::new(Sockets::new(mtu, seed, limits, wake)));
         let hop = IpHop::new(config, routes)?;
         let net = Net::new(Rc::clone(&sockets), clock);
-        Ok((Host { hop, sockets, fragments: Reassembler::default() }, net))
+        Ok((Host { hop, sockets, fragments: Reassembler::default(), paths: HashMap::new() }, net))
     }
 
     /// Its transport layer.
@@ -65,6 +78,7 @@ impl Host {
         if !self.hop.is_local(p.header.dst) {
             return cx.drop(p.frame, DropReason::NotForUs);
         }
+        self.learn_path(cx, &p);
         if let Some(p) = self.whole(cx, p) {
             self.deliver(cx, p);
         }
@@ -73,9 +87,43 @@ impl Host {
     /// Sends what the sockets have.
     pub fn flush(&mut self, cx: &mut Cx<'_>) {
         let out = self.sockets.borrow_mut().take_output();
-        for f in out {
-            self.hop.originate(cx, &mut NoLinks, f, Cause::Socket);
+        for mut f in out {
+            match self.path_mtu(cx.now, &f) {
+                None => self.hop.originate(cx, &mut NoLinks, f, Cause::Socket),
+                Some(mtu) => {
+                    // The transport cannot be told: the packet goes in fragments.
+                    f.data_mut()[6] &= !((ipv4::DF >> 8) as u8);
+                    ipv4::fill_checksum(f.data_mut());
+                    for piece in frag::fragment(cx, f, mtu) {
+                        self.hop.originate(cx, &mut NoLinks, piece, Cause::Fragmented);
+                    }
+                }
+            }
         }
+    }
+
+    /// Notes what an ICMP "fragmentation needed" says of a path (RFC 1191 §5).
+    fn learn_path(&mut self, cx: &mut Cx<'_>, p: &Packet) {
+        let body = p.header.payload(p.frame.data());
+        let needed = p.header.protocol == protocol::ICMP && body.starts_with(&[icmp::UNREACHABLE, icmp::unreachable::FRAG_NEEDED]);
+        let Some(quoted) = body.get(icmp::HEADER_LEN..).and_then(|q| Header::read_quoted(q).ok()) else { return };
+        let Some(mtu) = be16(body, 6).filter(|_| needed && self.hop.is_own(quoted.src)) else { return };
+        if !ipv4::l4_checksum_ok(p.frame.data(), &p.header) || (self.paths.len() >= PATHS && !self.paths.contains_key(&quoted.dst)) {
+            return;
+        }
+        cx.count("path-mtu-learned");
+        self.paths.insert(quoted.dst, (mtu.max(LEAST_PATH_MTU), cx.now));
+    }
+
+    /// What a path bears, if this packet is more.
+    fn path_mtu(&mut self, now: Time, f: &Frame) -> Option<u16> {
+        let (_, dst) = ipv4::addrs(f.data())?;
+        let (mtu, since) = *self.paths.get(&dst)?;
+        if now.since(since) > PATH_LIFE {
+            self.paths.remove(&dst);
+            return None;
+        }
+        (f.len() > usize::from(mtu)).then_some(mtu)
     }
 }
 
