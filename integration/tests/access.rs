@@ -61,12 +61,14 @@ fn cells_frames_and_the_tunnel_are_as_the_standards_have_them() {
 fn a_bad_line_is_slow_but_right_and_comes_back() {
     let lab = Lab::up("web-path");
     let dir = Scratch::new();
-    let (good, bad) = (dir.path("good"), dir.path("bad"));
+    let bad = dir.path("bad");
     let url = "http://www.example.com/files/10mb.bin";
-    lab.curl(&["-r", "0-999999", "-o", &good, url]).good();
+    let whole = std::fs::read(integration::root().join("netns-scripts/labs/site/files/10mb.bin")).expect("the file");
+    // From here on the cache has it, and answers with ranges.
+    lab.curl(&["-o", "/dev/null", url]).good();
     lab.run(&["command", "dslam", "line", "line1", "snr", "33.4"]).good();
     lab.curl(&["-m", "200", "-r", "0-999999", "-o", &bad, url]).good();
-    assert_eq!(sha256(&good), sha256(&bad));
+    assert!(std::fs::read(&bad).expect("what came") == whole[..1_000_000]);
     let modem = lab.show("modem", "line");
     assert!(row(&modem, "what", "crc-errors")["down"].as_u64().is_some_and(|n| n > 0), "{modem:?}");
     // Lost margin: retrained, slower, clean.

@@ -62,8 +62,10 @@ impl Bas {
         let (port, mac) = (*port, *mac);
         let link_mtu = self.access.iter().find(|(p, _, _)| *p == port).map_or(1500, |a| a.2);
         let mut mru = (link_mtu - pppoe::SESSION_OVERHEAD as u16).min(1492);
-        // Where the session will end is not known yet: what the narrowest tunnel bears.
-        for t in self.settings.tunnels.iter().filter(|t| t.too_big == TooBig::LowerMru) {
+        // Where the session will end is not known yet. If some tunnels want it as it is,
+        // the LNS of one that does not negotiates anew.
+        let all_lower = self.settings.tunnels.iter().all(|t| t.too_big == TooBig::LowerMru);
+        for t in self.settings.tunnels.iter().filter(|_| all_lower) {
             mru = t.lns.iter().map(|l| self.inner_mtu(*l, t.sequencing)).fold(mru, u16::min);
         }
         let mut ppp = Ppp::new(self.ppp_config(cx, mru));

@@ -8,7 +8,7 @@ use crate::splice;
 use crate::validate::CABLE;
 use anyhow::{Context, Result, bail};
 use rustix::mount::{MountFlags, mount, mount_bind};
-use rustix::process::{WaitOptions, WaitStatus};
+use rustix::process::{WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fs;
@@ -327,15 +327,24 @@ fn notices(shared: Arc<Shared>) -> Result<()> {
     Ok(())
 }
 
+/// Held while the holder waits for children of its own: the reaper leaves them be.
+static OWN: Mutex<()> = Mutex::new(());
+
 /// Process 1 buries every orphan of its namespace.
 fn reaper(shared: Arc<Shared>) {
     std::thread::spawn(move || {
         loop {
-            match rustix::process::wait(WaitOptions::empty()) {
+            // Looks first and takes only when nobody else waits for a child.
+            let dead = rustix::process::waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+            let own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+            match dead.and_then(|_| rustix::process::wait(WaitOptions::NOHANG)) {
                 Ok(Some((pid, status))) => died(&shared, pid.as_raw_nonzero().get(), status),
                 Ok(None) => {}
                 // No child is left: one may come by `restart`.
-                Err(_) => std::thread::sleep(Duration::from_millis(200)),
+                Err(_) => {
+                    drop(own);
+                    std::thread::sleep(Duration::from_millis(200));
+                }
             }
         }
     });
@@ -419,7 +428,11 @@ fn serve(shared: &Arc<Shared>) -> Result<ExitCode> {
 
 /// Splices a link; the cable's process is told of it, or begins.
 fn splice(shared: &Arc<Shared>, end: &str) -> Result<&'static str> {
-    let Some(done) = splice::splice(end)? else { return Ok("the cable is in it already") };
+    let done = {
+        let _own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+        splice::splice(end)?
+    };
+    let Some(done) = done else { return Ok("the cable is in it already") };
     let running = shared.lock().iter().any(|p| p.node == CABLE && p.state != "dead");
     if running {
         splice::tell(&done)?;
