@@ -73,7 +73,10 @@ fn mistakes_in_a_lab_file_are_refused_with_their_place() {
         ("max-age = {", "max-agee = {", "did you mean `max-age`?"),
         ("action = \"allow\"", "action = \"alow\"", "did you mean `allow`?"),
         ("via = \"10.0.1.2\"", "via = \"10.9.9.9\"", "10.9.9.9 is on no link"),
-        ("delay = \"2ms\"", "delay = \"2 moons\"", "is not a time"),
+        ("snr-db = 20\n", "delay = \"2 moons\"\n", "is not a time"),
+        ("snr-db = 20\n", "snr-bd = 20\n", "did you mean `snr-db`?"),
+        ("interleave = \"4ms\"", "interleaf = \"4ms\"", "did you mean `interleave`?"),
+        ("lns = [\"10.0.0.2\"], secret", "lns = [], secret", "names no LNS"),
         ("\"switch.pc\"", "\"swtch.pc\"", "did you mean `switch`?"),
         ("root = \"site\"", "root = \"sites\"", "there is no folder `sites`"),
         ("[nodes.client]", "[nodes.client", "line "),
@@ -117,7 +120,7 @@ fn up_and_down_twice_and_two_labs_at_once() {
     let l = Lab::up("web-path-nocache");
     let (code, said) = lab(&["up", "web-path-nocache", "--name", &l.name]);
     assert!(code == 0 && said.contains("is up already"), "{said}");
-    let other = changed("web-path-nocache", &[("delay = \"2ms\"", "delay = \"3ms\"")]);
+    let other = changed("web-path-nocache", &[("interleave = \"4ms\"", "interleave = \"5ms\"")]);
     let (code, said) = lab(&["up", other.to_str().expect("UTF-8"), "--name", &l.name]);
     let _ = std::fs::remove_file(other);
     assert!(code == 125 && said.contains("--replace"), "{said}");

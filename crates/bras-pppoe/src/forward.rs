@@ -320,7 +320,7 @@ impl Bas {
         let (key, mtu) = (r.key, r.mtu);
         s.rx = (s.rx.0 + 1, s.rx.1 + f.len() as u64);
         let is_ip = be16(f.data(), 0) == Some(protocol::IPV4);
-        if is_ip && r.to.too_big == TooBig::PacketTooBig && f.len() - 2 > usize::from(mtu) {
+        if is_ip && r.to.too_big == TooBig::Tell && f.len() - 2 > usize::from(mtu) {
             let df = f.pull(2) && wire::ipv4::Header::read_quoted(f.data()).is_ok_and(|h| h.df);
             if df {
                 self.too_big(cx, number, &f, mtu);

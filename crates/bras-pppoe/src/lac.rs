@@ -42,7 +42,7 @@ fn from_call(c: &Call) -> Option<Handover> {
 
 impl Bas {
     /// Sends a PPP frame, from its protocol field on, into a session's tunnel.
-    pub(crate) fn into_tunnel(&mut self, cx: &mut Cx<'_>, key: Key, f: Frame) {
+    pub(crate) fn tunnel_out(&mut self, cx: &mut Cx<'_>, key: Key, f: Frame) {
         if let Some((f, why)) = self.tunnels().encapsulate(cx, key, f) {
             self.hop.originate(cx, &mut NoLinks, f, why);
         }

@@ -115,7 +115,8 @@ pub enum TooBig {
     /// The outer packet goes in fragments.
     Fragment,
     /// Its sender is told, by ICMP, what fits.
-    PacketTooBig,
+    #[serde(rename = "packet-too-big")]
+    Tell,
 }
 
 /// A realm that is tunnelled.

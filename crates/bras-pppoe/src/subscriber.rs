@@ -109,7 +109,7 @@ impl Bas {
             }
             Some(Carrier::L2tp { key, .. }) => {
                 let key = *key;
-                self.into_tunnel(cx, key, f);
+                self.tunnel_out(cx, key, f);
             }
             None => cx.consume(f),
         }

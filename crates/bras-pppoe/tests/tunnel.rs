@@ -52,7 +52,7 @@ impl Net {
     }
 
     /// A packet from the core to a subscriber.
-    fn from_core(&mut self, p: &[u8]) {
+    fn core_sends(&mut self, p: &[u8]) {
         self.sim.inject((self.lns, 1), &craft::ethernet(Mac::of_lab(6, 1), CORE.0, p));
     }
 }
@@ -84,7 +84,7 @@ fn a_session_ends_at_the_lns_and_a_local_one_here() {
     let h = Header::read(&out[0][HEADER_LEN..]).expect("a header");
     assert_eq!((out.len(), h.src, h.ttl), (1, s.address(), 59));
     assert_eq!(n.sim.core(n.lns).dropped(DropReason::SpoofedSource), 1);
-    n.from_core(&craft::packet(protocol::UDP, WEB, s.address(), &craft::udp(2, 1, b"back")));
+    n.core_sends(&craft::packet(protocol::UDP, WEB, s.address(), &craft::udp(2, 1, b"back")));
     assert_eq!(s.got(&mut n.sim).len(), 1);
     // The other realm.
     let local = n.dial(2, "lee@home.example", "pw");
@@ -204,14 +204,14 @@ fn a_narrow_tunnel_lowers_mru_and_mss() {
     let mut s = n.dial(1, "kim@isp.example", "pw");
     // 1500 less IPv4, UDP, L2TP, framing and protocol.
     assert_eq!((s.ppp.is_up(), s.ppp.mtu()), (true, 1500 - 20 - 8 - 6 - 2 - 2));
-    n.from_core(&syn(WEB, s.address(), 1460));
+    n.core_sends(&syn(WEB, s.address(), 1460));
     assert_eq!(mss_of(&s.got(&mut n.sim)[0]), 1462 - 40);
     s.say(&mut n.sim, &ip(&syn(s.address(), WEB, 1460)));
     n.sim.run(Duration::from_millis(1));
     assert_eq!(mss_of(&n.sim.sent((n.lns, 1))[0][HEADER_LEN..]), 1462 - 40);
     let link_frames = |n: &mut Net| n.sim.recorded().into_iter().filter(|((node, _), _)| *node == n.bas).count();
     n.sim.record();
-    n.from_core(&craft::packet(protocol::UDP, WEB, s.address(), &craft::udp(2, 1, &[0; 1400])));
+    n.core_sends(&craft::packet(protocol::UDP, WEB, s.address(), &craft::udp(2, 1, &[0; 1400])));
     n.sim.run(Duration::from_millis(1));
     assert_eq!(link_frames(&mut n), 1);
 }
@@ -224,7 +224,7 @@ fn a_narrow_tunnel_fragments_the_outer_packet() {
     assert_eq!((s.ppp.is_up(), s.ppp.mtu()), (true, 1492));
     n.sim.record();
     let big = with_df(craft::packet(protocol::UDP, WEB, s.address(), &craft::udp(2, 1, &[7; 1464])));
-    n.from_core(&big);
+    n.core_sends(&big);
     let got = s.got(&mut n.sim);
     assert_eq!((got.len(), got[0].len()), (1, 1492));
     let up = with_df(craft::packet(protocol::UDP, s.address(), WEB, &craft::udp(1, 2, &[8; 1464])));
@@ -246,7 +246,7 @@ fn a_narrow_tunnel_tells_what_fits() {
     let mut s = n.dial(1, "kim@isp.example", "pw");
     assert_eq!((s.ppp.is_up(), s.ppp.mtu()), (true, 1492));
     let icmp_mtu = |p: &[u8]| (p[20], p[21], u16::from_be_bytes([p[26], p[27]]));
-    n.from_core(&with_df(craft::packet(protocol::UDP, WEB, s.address(), &craft::udp(2, 1, &[7; 1464]))));
+    n.core_sends(&with_df(craft::packet(protocol::UDP, WEB, s.address(), &craft::udp(2, 1, &[7; 1464]))));
     let told = n.sim.sent((n.lns, 1));
     assert_eq!(icmp_mtu(&told[0][HEADER_LEN..]), (3, 4, 1462));
     s.say(&mut n.sim, &ip(&with_df(craft::packet(protocol::UDP, s.address(), WEB, &craft::udp(1, 2, &[8; 1464])))));
@@ -263,7 +263,7 @@ fn numbered_data_and_lengths_are_understood() {
     let mut n = net("secret = \"s\", sequencing = true", CLEAR, "l2tp = { data-length = true }", 1600);
     let mut s = n.dial(1, "kim@isp.example", "pw");
     assert!(s.ppp.is_up());
-    n.from_core(&craft::packet(protocol::UDP, WEB, s.address(), &craft::udp(2, 1, b"back")));
+    n.core_sends(&craft::packet(protocol::UDP, WEB, s.address(), &craft::udp(2, 1, b"back")));
     assert_eq!(s.got(&mut n.sim).len(), 1);
     assert_eq!(n.sim.show(n.lns, "calls")[0]["out-of-order"].as_u64(), Some(0));
 }

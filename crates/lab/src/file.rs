@@ -64,6 +64,9 @@ pub(crate) struct Node {
     /// Commands that run on a host as long as the lab.
     #[serde(default)]
     pub(crate) start: Vec<String>,
+    /// Programs without which they cannot run, as `program` or `program:package`.
+    #[serde(default)]
+    pub(crate) needs: Vec<String>,
 }
 
 impl Node {

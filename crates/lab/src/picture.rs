@@ -29,6 +29,13 @@ fn longest<'a>(g: &Graph<'a>, way: &mut Vec<&'a str>, best: &mut Vec<&'a str>, l
     }
 }
 
+/// Whether a link joins a modem and a DSLAM.
+fn is_phone_line(f: &LabFile, ends: [&str; 2]) -> bool {
+    let plays = |node: &str, role: &str| f.nodes.get(node).and_then(|n| n.role.as_ref()).is_some_and(|r| r.get_ref() == role);
+    let [a, b] = ends;
+    [(a, b), (b, a)].into_iter().any(|(x, y)| plays(x, "adsl-modem") && plays(y, "dslam"))
+}
+
 /// Draws it.
 pub(crate) fn draw(f: &LabFile) -> String {
     let mut g: Graph<'_> = BTreeMap::new();
@@ -37,7 +44,7 @@ pub(crate) fn draw(f: &LabFile) -> String {
         let ends = [0, 1].map(|i| split_end(l.ends[i].get_ref()).unwrap_or_default().0);
         g.entry(ends[0]).or_default().push(ends[1]);
         g.entry(ends[1]).or_default().push(ends[0]);
-        edges.push((ends[0], ends[1], if l.is_clean() { "──" } else { "~~" }));
+        edges.push((ends[0], ends[1], if l.is_clean() && !is_phone_line(f, ends) { "──" } else { "~~" }));
     }
     let (mut best, mut left) = (Vec::new(), TRIES);
     if let Some(first) = f.nodes.keys().next() {
@@ -67,7 +74,7 @@ pub(crate) fn draw(f: &LabFile) -> String {
         }
     }
     if edges.iter().any(|e| e.2 == "~~") {
-        lines.push("  (~~ is a link with delay, loss or a rate)".into());
+        lines.push("  (~~ is a phone line, or a link with delay, loss, a rate or a medium)".into());
     }
     lines.join("\n") + "\n"
 }
@@ -102,7 +109,10 @@ delay = "1ms"
     #[test]
     fn the_longest_way_and_what_hangs_on_it() {
         let f = parse(LAB).expect("a lab");
-        assert_eq!(super::draw(&f), "  pc ── sw ~~ r ── far\n  phone ── sw\n  (~~ is a link with delay, loss or a rate)\n");
+        assert_eq!(
+            super::draw(&f),
+            "  pc ── sw ~~ r ── far\n  phone ── sw\n  (~~ is a phone line, or a link with delay, loss, a rate or a medium)\n"
+        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) fn up(files: &Path, which: &str, name: Option<&str>, replace: bool) -
     if let Some(p) = check::problem() {
         bail!("{p}");
     }
+    needs(&lab)?;
     let p = plan(&lab.file);
     rolecheck::check(&lab, &p, &machine::bin_dir()?)?;
     println!("{:>7.1} ms  {} is in order", began.elapsed().as_secs_f64() * 1e3, lab.path.display());
@@ -49,6 +50,28 @@ pub(crate) fn up(files: &Path, which: &str, name: Option<&str>, replace: bool) -
         }
     }
     Ok(name)
+}
+
+/// What hosts' commands need must be there before anything is made.
+fn needs(lab: &Lab) -> Result<()> {
+    let mut packages = Vec::new();
+    let mut said = Vec::new();
+    for (node, n) in lab.file.nodes.iter() {
+        for need in &n.needs {
+            let (program, package) = need.split_once(':').unwrap_or((need, need));
+            if machine::find(program).is_none() {
+                said.push(format!("`{node}` needs {program}"));
+                packages.push(package);
+            }
+        }
+    }
+    packages.sort_unstable();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let sudo = if machine::is_root() { "" } else { "sudo " };
+    bail!("{}: {}. Mend it with: {sudo}apt-get install -y {}", lab.path.display(), said.join(", "), packages.join(" "));
 }
 
 fn start(lab: &Lab, name: &str) -> Result<()> {

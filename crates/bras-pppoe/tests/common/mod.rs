@@ -9,38 +9,38 @@ use wire::Mac;
 use wire::ether::{HEADER_LEN, Header as Ethernet, ethertype};
 use wire::pppoe::{self, Discovery, Packet, Tags, code, tag};
 
-pub const BAS: Mac = Mac([2, 0, 0, 0, 5, 0]);
+pub(crate) const BAS: Mac = Mac([2, 0, 0, 0, 5, 0]);
 
-pub fn frame(dst: Mac, src: Mac, kind: u16, body: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(dst: Mac, src: Mac, kind: u16, body: &[u8]) -> Vec<u8> {
     let mut f = vec![0; HEADER_LEN];
     Ethernet { dst, src, ethertype: kind }.write(&mut f);
     f.extend_from_slice(body);
     f
 }
 
-pub fn tag_of(f: &[u8], kind: u16) -> Option<Vec<u8>> {
+pub(crate) fn tag_of(f: &[u8], kind: u16) -> Option<Vec<u8>> {
     Tags::find(Packet::read(&f[HEADER_LEN..])?.payload, kind).map(<[u8]>::to_vec)
 }
 
-pub fn ip(p: &[u8]) -> Vec<u8> {
+pub(crate) fn ip(p: &[u8]) -> Vec<u8> {
     [&[0, 0x21], p].concat()
 }
 
 /// A subscriber behind port 0 of a server.
-pub struct Subscriber {
-    pub bas: NodeId,
-    pub mac: Mac,
-    pub id: u16,
-    pub ppp: Ppp,
-    pub down: Option<String>,
-    pub padt: bool,
+pub(crate) struct Subscriber {
+    pub(crate) bas: NodeId,
+    pub(crate) mac: Mac,
+    pub(crate) id: u16,
+    pub(crate) ppp: Ppp,
+    pub(crate) down: Option<String>,
+    pub(crate) padt: bool,
     /// IPv4 packets that arrived.
-    pub got: Vec<Vec<u8>>,
+    pub(crate) got: Vec<Vec<u8>>,
 }
 
 impl Subscriber {
     /// Dials until it has a session, and speaks PPP until nothing moves any more.
-    pub fn dial(sim: &mut Sim, bas: NodeId, n: u8, user: &str, password: &str) -> Subscriber {
+    pub(crate) fn dial(sim: &mut Sim, bas: NodeId, n: u8, user: &str, password: &str) -> Subscriber {
         let mac = Mac([2, 0, 0, 1, 0, n]);
         let unique = [n, 0, 0xff];
         let discover = |sim: &mut Sim, kind: u8, tags: &[(u16, &[u8])]| {
@@ -85,7 +85,7 @@ impl Subscriber {
         }
     }
 
-    pub fn say(&self, sim: &mut Sim, payload: &[u8]) {
+    pub(crate) fn say(&self, sim: &mut Sim, payload: &[u8]) {
         let mut body = vec![0; pppoe::HEADER_LEN];
         pppoe::write_header(&mut body, code::SESSION, self.id, payload.len());
         body.extend_from_slice(payload);
@@ -93,7 +93,7 @@ impl Subscriber {
     }
 
     /// Speaks until both ends are silent for a moment.
-    pub fn settle(&mut self, sim: &mut Sim) {
+    pub(crate) fn settle(&mut self, sim: &mut Sim) {
         let mut quiet = 0;
         while quiet < 3 {
             let out = self.ppp.take_output();
@@ -115,7 +115,7 @@ impl Subscriber {
     }
 
     /// As [`Subscriber::settle`], with its timers, for a while.
-    pub fn live(&mut self, sim: &mut Sim, d: Duration) {
+    pub(crate) fn live(&mut self, sim: &mut Sim, d: Duration) {
         let end = sim.now + d;
         while sim.now < end {
             self.settle(sim);
@@ -124,12 +124,12 @@ impl Subscriber {
         }
     }
 
-    pub fn address(&self) -> Ipv4Addr {
+    pub(crate) fn address(&self) -> Ipv4Addr {
         self.ppp.addresses().local.expect("an address")
     }
 
     /// The packets that arrived since the last call.
-    pub fn got(&mut self, sim: &mut Sim) -> Vec<Vec<u8>> {
+    pub(crate) fn got(&mut self, sim: &mut Sim) -> Vec<Vec<u8>> {
         self.settle(sim);
         std::mem::take(&mut self.got)
     }
