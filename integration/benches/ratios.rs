@@ -2,6 +2,9 @@
 //! ends, measured in turns in one run. `netns-scripts/bench` runs it and puts
 //! the table into docs/benchmarks.md.
 
+#[path = "../sessions.rs"]
+mod sessions;
+
 use integration::{Lab, Scratch, bin, craft, lab_command, to_hex};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -133,7 +136,22 @@ fn forwarders(dir: &Scratch) -> Vec<Row> {
     let pair = "[nodes.h]\nrole = \"router\"\nports.l.address = \"10.0.0.1/24\"\n[nodes.h.settings]\nnat = \"w\"\npppoe = { port = \"w\", user = \"u\", password = \"p\" }\n[nodes.bas]\nrole = \"bras-pppoe\"\nports.r.address = \"10.0.1.1/24\"\n[nodes.bas.settings]\naccess = [\"l\"]\npool = \"203.0.113.0/24\"\nusers = [{ name = \"u\", password = \"p\" }]\n";
     let l = lab(dir, "pppoe", "10.0.1.2/24", ["10.0.0.1", "10.0.1.1"], pair, &[["a.eth0", "h.l"], ["h.w", "bas.l"], ["bas.r", "b.eth0"]]);
     rows.push(compare("home router + bas, PPPoE", &l, far, "10.0.0.1", &null));
+    drop((l, null));
+    let null = nulls(dir, "null3", 3);
+    let three = "[nodes.h]\nrole = \"router\"\nports.l.address = \"10.0.0.1/24\"\n[nodes.h.settings]\nnat = \"w\"\npppoe = { port = \"w\", user = \"u@x\", password = \"p\" }\n[nodes.bas]\nrole = \"bras-pppoe\"\nports.r.address = \"10.0.2.1/24\"\n[nodes.bas.settings]\naccess = [\"l\"]\ntunnels = [{ realm = \"x\", lns = [\"10.0.2.2\"], secret = \"s\" }]\n[nodes.lns]\nrole = \"bras-pppoe\"\nports.l.address = \"10.0.2.2/24\"\nports.r.address = \"10.0.1.1/24\"\n[nodes.lns.settings]\nlacs = [{ host-name = \"bas\", secret = \"s\" }]\npool = \"203.0.113.0/24\"\nusers = [{ name = \"u@x\", password = \"p\" }]\n";
+    let cables = [["a.eth0", "h.l"], ["h.w", "bas.l"], ["bas.r", "lns.l"], ["lns.r", "b.eth0"]];
+    let l = lab(dir, "l2tp", "10.0.1.2/24", ["10.0.0.1", "10.0.1.1"], three, &cables);
+    rows.push(compare("home router + LAC + LNS", &l, far, "10.0.0.1", &null));
     rows
+}
+
+/// The phone line's share of what its rate bears: 1440 bytes of data are 32 cells
+/// of 53 bytes (docs/roles/adsl-modem.md).
+fn line() -> f64 {
+    let l = Lab::up("web-path");
+    let most = 8_000_000.0 / 8.0 * 1440.0 / (32.0 * 53.0);
+    let page = "http://www.example.com/files/10mb.bin";
+    median((0..ROUNDS).map(|_| download(&l, page) / most).collect())
 }
 
 /// Bytes a second of the 10 MB file.
@@ -208,12 +226,21 @@ fn main() {
     );
     let (hops, ratio) = path(&dir);
     println!("web-path-fast against {hops} null forwarders: {ratio:.2}");
+    let line = line();
+    println!("web-path, of what 8 Mbit/s less the cell tax bears: {line:.3}");
+    let many = sessions::run(10_000);
+    let rate = many.up as f64 / many.took.as_secs_f64();
+    println!("{} sessions over one LAC and one LNS: {rate:.0} a second, {} bytes each", many.up, many.bytes_each);
     let rows = forwarders(&dir);
     let mut t = String::from("| what | bulk TCP | 64-byte frames/s | wanted |\n|---|---|---|---|\n");
     for r in &rows {
         let _ = writeln!(t, "| {} | {:.2} | {:.2} | 0.8 |", r.name, r.bulk, r.small);
     }
     let _ = writeln!(t, "| web-path-fast, a 10 MB hit, against {hops} null forwarders in a row | {ratio:.2} | | 0.6 |");
+    let _ = writeln!(t, "| web-path, a 10 MB page, against 8 Mbit/s less the cell tax | {line:.3} | | 0.95 |");
+    let _ = writeln!(t, "\n| {} sessions over one LAC and one LNS, in memory | measured |\n|---|---|", many.up);
+    let _ = writeln!(t, "| set up, subscribers included, on one core of this machine | {rate:.0} a second |");
+    let _ = writeln!(t, "| memory of a session at both | {:.1} KiB |", many.bytes_each as f64 / 1024.0);
     let _ = writeln!(t, "\n| at rest | measured | wanted |\n|---|---|---|");
     let _ = writeln!(t, "| from `up` (built) to the first curl answered | {:.2} s | 2 s |", still.first_curl);
     let _ = writeln!(t, "| RSS of the largest idle role | {:.1} MiB | 16 MiB |", still.largest_rss as f64 / 1024.0);
