@@ -43,6 +43,18 @@ fn cells_frames_and_the_tunnel_are_as_the_standards_have_them() {
         assert!(kinds.iter().any(|x| x == k), "message {k}: {kinds:?}");
     }
     assert!(fields(&tunnel, "_ws.malformed", &["frame.number"]).is_empty());
+    // Our decoder and tshark's read the same.
+    let theirs = fields(&tunnel, "l2tp", &["udp.payload", "l2tp.type", "l2tp.tunnel", "l2tp.session", "l2tp.Ns", "l2tp.avp.message_type"]);
+    for f in &theirs {
+        let bytes = integration::from_hex(&f[0].replace(':', "")).expect("hexadecimal digits");
+        let (h, body) = wire::l2tp::Header::read(&bytes).expect("a header");
+        let number = |s: &str| s.parse::<u16>().ok();
+        let kind = wire::l2tp::Avps(body).next().filter(|_| h.control).and_then(|a| wire::be16(a.expect("an AVP").value, 0));
+        let ours = (h.control, Some(h.tunnel), Some(h.session), h.sequence.map(|(ns, _)| ns), kind);
+        let said = (["1", "True"].contains(&f[1].as_str()), number(&f[2]), number(&f[3]), number(&f[4]), number(&f[5]));
+        assert_eq!(ours, said, "{f:?}");
+    }
+    assert!(theirs.len() > 20);
     assert!(fields(&line, "_ws.malformed", &["frame.number"]).is_empty());
 
     let modem = lab.show("modem", "line");
@@ -195,6 +207,7 @@ fn a_narrow_tunnel_is_lived_with_in_three_ways() {
     let mtu = |user: &str| row(&sessions, "user", user)["mtu"].as_u64();
     assert_eq!([mtu("kim@lower.example"), mtu("lee@fragment.example"), mtu("park@told.example")], [Some(1462), Some(1492), Some(1462)]);
     assert!(lab.counter("lns", "mss-clamped") > 0);
+    assert!(lab.counter("web", "path-mtu-learned") > 0, "the server was told what fits, and sends so");
     let ping = |pc: &str| lab.run(&["exec", pc, "ping", "-c", "2", "-W", "2", "-M", "do", "-s", "1464", "198.51.100.80"]);
     let dir = Scratch::new();
     let file = dir.path("outer.pcapng");

@@ -32,6 +32,9 @@ $lab -l $NAME exec pc id -u
 $lab -l $NAME show bas sessions
 $lab -l $NAME exec pc traceroute -w 3,100,100 www.example.com
 $lab -l $NAME restart bas
+$lab -l $NAME link pc.eth0 set delay 3ms
+$lab -l $NAME link core1.core2 set loss 0%
+$lab -l $NAME signal client.eth0
 timeout -s INT 4 $lab -l $NAME capture pc -w $OUT/pc.pcapng &
 sleep 1
 $lab -l $NAME curl -sS -o /dev/null http://www.example.com/
@@ -64,6 +67,9 @@ fn a_normal_user_can_do_it_too() {
         "# Hello from the other end",
         "1 received",
         "kim@isp.example",
+        "pc.eth0 to switch.pc: delay 3ms",
+        "core1.core2 to core2.core1: clean",
+        "received whole",
         "is down",
     ] {
         assert!(said.contains(word), "{word}:\n{said}\n{err}");

@@ -9,7 +9,7 @@ use crate::settings::TooBig;
 use crate::udp;
 use flow::icmp::Error;
 use flow::{IpHop, Links, NoLinks, Packet, hop};
-use l2tp::{Endpoint, Input, Key, Peer};
+use l2tp::{DataHeader, Endpoint, Input, Key, Peer};
 use node::{Cause, Cx, DropReason, Frame, Parent, PortId};
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
@@ -42,7 +42,7 @@ pub(crate) struct Tunnels<'a> {
     pub(crate) known_as: &'a HashMap<Ipv4Addr, Ipv4Addr>,
     pub(crate) own: Ipv4Addr,
     pub(crate) ident: &'a mut u16,
-    pub(crate) length: bool,
+    pub(crate) data: DataHeader,
 }
 
 impl Tunnels<'_> {
@@ -50,7 +50,7 @@ impl Tunnels<'_> {
     /// frame is an IP packet then.
     pub(crate) fn encapsulate(&mut self, cx: &mut Cx<'_>, key: Key, mut f: Frame) -> Option<(Frame, Cause)> {
         f.push(FRAMING.len()).copy_from_slice(&FRAMING);
-        let Some((peer, header, n)) = self.l2tp.data_header(key, f.len(), self.length) else {
+        let Some((peer, header, n)) = self.l2tp.data_header(key, f.len(), self.data) else {
             cx.drop(f, DropReason::UnknownL2tpSession);
             return None;
         };
@@ -118,13 +118,13 @@ pub(crate) fn put_pppoe(cx: &mut Cx<'_>, access: &[Access], to: (PortId, Mac, u1
 impl Bas {
     pub(crate) fn tunnels(&mut self) -> Tunnels<'_> {
         let own = self.hop.interfaces.first().map_or(Ipv4Addr::UNSPECIFIED, |i| i.addr.addr);
-        Tunnels { l2tp: &mut self.l2tp, known_as: &self.known_as, own, ident: &mut self.ident, length: self.settings.l2tp.data_length }
+        Tunnels { l2tp: &mut self.l2tp, known_as: &self.known_as, own, ident: &mut self.ident, data: self.settings.l2tp.data() }
     }
 
     /// Bytes of an IP packet that a tunnel to `peer` bears without fragments.
     pub(crate) fn inner_mtu(&self, peer: Ipv4Addr, sequencing: bool) -> u16 {
         let link = self.hop.towards(peer).map_or(1500, |i| i.mtu);
-        let header = 6 + 2 * u16::from(self.settings.l2tp.data_length) + 4 * u16::from(sequencing);
+        let header = self.settings.l2tp.data().len(sequencing) as u16;
         link.saturating_sub(TUNNEL_OVERHEAD + header)
     }
 
@@ -133,7 +133,7 @@ impl Bas {
         let mut outer = Vec::new();
         let own = self.hop.interfaces.first().map_or(Ipv4Addr::UNSPECIFIED, |i| i.addr.addr);
         let tunnels =
-            Tunnels { l2tp: &mut self.l2tp, known_as: &self.known_as, own, ident: &mut self.ident, length: self.settings.l2tp.data_length };
+            Tunnels { l2tp: &mut self.l2tp, known_as: &self.known_as, own, ident: &mut self.ident, data: self.settings.l2tp.data() };
         let mut links = SessionLinks { sessions: &mut self.sessions, tunnels, access: &self.access, outer: &mut outer };
         f(cx, &mut self.hop, &mut links);
         for (f, why) in outer {

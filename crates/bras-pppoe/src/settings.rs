@@ -175,6 +175,8 @@ pub struct L2tpSettings {
     pub idle: Duration,
     /// Data messages have the length field.
     pub data_length: bool,
+    /// … and the offset field, with so many bytes of padding, 16 at most.
+    pub data_offset: Option<u8>,
     /// Tunnels at most.
     pub max_tunnels: usize,
 }
@@ -182,7 +184,14 @@ pub struct L2tpSettings {
 impl Default for L2tpSettings {
     fn default() -> Self {
         let (hello, idle) = (Duration::from_secs(20), Duration::from_secs(60));
-        L2tpSettings { host_name: None, hello, idle, data_length: false, max_tunnels: 256 }
+        L2tpSettings { host_name: None, hello, idle, data_length: false, data_offset: None, max_tunnels: 256 }
+    }
+}
+
+impl L2tpSettings {
+    /// What data messages have in their headers.
+    pub(crate) fn data(&self) -> l2tp::DataHeader {
+        l2tp::DataHeader { length: self.data_length, offset: self.data_offset }
     }
 }
 

@@ -260,7 +260,7 @@ fn a_narrow_tunnel_tells_what_fits() {
 
 #[test]
 fn numbered_data_and_lengths_are_understood() {
-    let mut n = net("secret = \"s\", sequencing = true", CLEAR, "l2tp = { data-length = true }", 1600);
+    let mut n = net("secret = \"s\", sequencing = true", CLEAR, "l2tp = { data-length = true, data-offset = 5 }", 1600);
     let mut s = n.dial(1, "kim@isp.example", "pw");
     assert!(s.ppp.is_up());
     n.core_sends(&craft::packet(protocol::UDP, WEB, s.address(), &craft::udp(2, 1, b"back")));

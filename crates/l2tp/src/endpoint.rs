@@ -4,6 +4,7 @@ mod control;
 mod data;
 mod views;
 
+pub use data::DataHeader;
 pub use views::{SessionView, TunnelView};
 
 use crate::channel::WINDOW;

@@ -19,6 +19,6 @@ mod message;
 mod result;
 mod tunnel;
 
-pub use endpoint::{Config, Endpoint, Event, Input, Key, Peer, PeerConfig, SessionView, TunnelView};
+pub use endpoint::{Config, DataHeader, Endpoint, Event, Input, Key, Peer, PeerConfig, SessionView, TunnelView};
 pub use message::{Call, ProxyAuth, ProxyLcp, Secrecy, hide, unhide};
 pub use result::{CallResult, Outcome, StopResult};

@@ -1,7 +1,7 @@
 //! LAC and LNS back to back, under a fake clock, over a network that loses,
 //! duplicates and reorders.
 
-use l2tp::{Call, CallResult, Config, Endpoint, Event, Input, Key, Outcome, Peer, PeerConfig, ProxyAuth, Secrecy};
+use l2tp::{Call, CallResult, Config, DataHeader, Endpoint, Event, Input, Key, Outcome, Peer, PeerConfig, ProxyAuth, Secrecy};
 use node::Time;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -148,8 +148,10 @@ fn a_call_comes_up_with_proof_and_hidden_values() {
     assert!(!p.seen.iter().any(|(_, m)| m.windows(15).any(|w| w == b"kim@isp.example")), "hidden on the wire");
     // Data, both ways, with and without length.
     for (from, key, other) in [(0, key, lns), (1, lns, key)] {
-        for length in [true, false] {
-            let (_, h, n) = p.ends[from].data_header(key, 3, length).expect("a header");
+        for (length, offset) in [(true, None), (false, None), (true, Some(0)), (false, Some(9))] {
+            let with = DataHeader { length, offset };
+            let (_, h, n) = p.ends[from].data_header(key, 3, with).expect("a header");
+            assert_eq!(n, with.len(false));
             let m = [&h[..n], b"ppp"].concat();
             let peer = Peer { addr: [LAC, LNS][from], port: PORT };
             let now = p.now;
@@ -246,7 +248,7 @@ fn numbered_data_keeps_its_order() {
     let now = p.now;
     let mut made: Vec<Vec<u8>> = (0..4u8)
         .map(|i| {
-            let (_, h, n) = p.ends[0].data_header(key, 1, false).expect("a header");
+            let (_, h, n) = p.ends[0].data_header(key, 1, DataHeader::default()).expect("a header");
             [&h[..n], &[i]].concat()
         })
         .collect();

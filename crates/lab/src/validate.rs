@@ -8,6 +8,8 @@ use std::ops::Range;
 
 /// The lab's own process for impaired links.
 pub(crate) const CABLE: &str = "cable";
+/// Ports of a node at most.
+const PORTS: usize = 256;
 /// Bytes of a port's name: its veth's has two more, and 15 is the kernel's limit.
 const PORT_NAME: usize = 13;
 
@@ -84,6 +86,17 @@ fn links(text: &str, f: &LabFile) -> Result<(), LabError> {
         if !(68..=9000).contains(l.mtu.get_ref()) {
             return Err(LabError::at(text, l.mtu.span(), format!("an mtu of {} is not possible, expected 68 to 9000", l.mtu.get_ref())));
         }
+    }
+    for (key, _) in &f.nodes.0 {
+        let name = key.get_ref();
+        let count = f.links.iter().flat_map(|l| &l.ends).filter(|e| split_end(e.get_ref()).is_some_and(|(n, _)| n == name)).count();
+        if count > PORTS {
+            return Err(LabError::at(text, key.span(), format!("`{name}` has {count} ports; a node has {PORTS} at most")));
+        }
+    }
+    if let Some(l) = f.links.iter().filter(|l| !l.is_clean()).nth(PORTS / 2) {
+        let text_of = format!("the cable carries {} links with impairment or a medium at most", PORTS / 2);
+        return Err(LabError::at(text, l.ends[0].span(), text_of));
     }
     for (name, n) in f.nodes.iter() {
         for (port, _) in &n.ports.0 {

@@ -5,6 +5,27 @@ use crate::tunnel::Stage;
 use node::Time;
 use wire::l2tp::Header;
 
+/// Bytes of padding that an offset may ask for.
+pub(crate) const MOST_OFFSET: usize = 16;
+/// Bytes of the longest data header.
+const HEADER: usize = 14 + MOST_OFFSET;
+
+/// What a data message's header has besides what it must.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataHeader {
+    /// The length field.
+    pub length: bool,
+    /// The offset field, with so many bytes of padding, 16 at most.
+    pub offset: Option<u8>,
+}
+
+impl DataHeader {
+    /// Bytes of the header of a session whose data is numbered, or not.
+    pub fn len(self, sequencing: bool) -> usize {
+        6 + 2 * usize::from(self.length) + 4 * usize::from(sequencing) + self.offset.map_or(0, |pad| 2 + usize::from(pad).min(MOST_OFFSET))
+    }
+}
+
 impl Endpoint {
     /// Takes a UDP payload.
     pub fn input(&mut self, now: Time, from: Peer, payload: &[u8]) -> Input {
@@ -33,9 +54,8 @@ impl Endpoint {
     }
 
     /// What goes before a PPP frame of `len` bytes: where to, the header's bytes,
-    /// and how many of them. `length`: with the length field. `None` if there is no
-    /// such session.
-    pub fn data_header(&mut self, key: Key, len: usize, length: bool) -> Option<(Peer, [u8; 12], usize)> {
+    /// and how many of them. `None` if there is no such session.
+    pub fn data_header(&mut self, key: Key, len: usize, with: DataHeader) -> Option<(Peer, [u8; HEADER], usize)> {
         let t = self.tunnels.get_mut(&key.tunnel)?;
         let s = t.sessions.get_mut(&key.session).filter(|s| s.stage == Stage::Established)?;
         s.tx = (s.tx.0 + 1, s.tx.1 + len as u64);
@@ -45,9 +65,15 @@ impl Endpoint {
             (ns, s.nr)
         });
         let h = Header { control: false, tunnel: t.peer_id, session: s.peer_id, sequence, priority: false };
-        let mut b = [0; 12];
-        let n = h.len(length);
-        h.write(&mut b[..n], len, length);
+        let mut b = [0; HEADER];
+        let n = match with.offset {
+            None => {
+                let n = h.len(with.length);
+                h.write(&mut b[..n], len, with.length);
+                n
+            }
+            Some(pad) => h.write_with_offset(&mut b, len, with.length, usize::from(pad).min(MOST_OFFSET)),
+        };
         Some((t.peer, b, n))
     }
 
