@@ -10,6 +10,9 @@ use wire::ether::{self, ethertype};
 use wire::ipv4::{self, protocol};
 use wire::line::{self, FCS, Layout, LineError, Medium, PREAMBLE, Transmitter};
 
+/// Start-of-stream delimiter of 100BASE-TX (IEEE 802.3 §24.2.2.1.4).
+const SSD: &str = "SSD";
+
 /// A frame that crossed, as it was on the medium.
 #[derive(Debug)]
 struct Crossed {
@@ -122,11 +125,17 @@ impl Signal {
         let ns = 1e9 / self.medium.symbol_rate() as f64;
         let mut at = 0;
         let mut rows = Vec::new();
-        for (name, len) in fields(&k.frame, k.layout.bytes) {
+        let mut parts = fields(&k.frame, k.layout.bytes);
+        if self.medium == Medium::HundredBaseTx {
+            // The first byte's place is taken by the code groups J and K.
+            parts[0].1 -= 1;
+            parts.insert(0, (SSD, 1));
+        }
+        for (name, len) in parts {
             let from = k.layout.gap + at * k.layout.per_byte;
             let to = from + len * k.layout.per_byte;
             let levels = |v: &[f32]| -> Value { v[from..to].iter().map(|l| json!((f64::from(*l) * 1000.0).round() / 1000.0)).collect() };
-            let hex: String = wire[at..at + len].iter().map(|b| format!("{b:02x}")).collect();
+            let hex: String = if name == SSD { "JK".into() } else { wire[at..at + len].iter().map(|b| format!("{b:02x}")).collect() };
             rows.push([
                 name.into(),
                 len.into(),

@@ -113,7 +113,7 @@ fn draw_svg(title: &str, fields: &[Field]) -> String {
     const ROW: usize = 92;
     const LEFT: usize = 110;
     let widest = fields.iter().map(|f| f.per_byte() * f.bytes.min(BYTES)).max().unwrap_or(0);
-    let (w, h) = (LEFT + widest * SYMBOL + 130, 70 + fields.len() * ROW);
+    let (w, h) = ((LEFT + widest * SYMBOL + 130).max(32 + 9 * title.chars().count() + 9), 70 + fields.len() * ROW);
     let mut s = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" font-family=\"ui-monospace, monospace\" role=\"img\">\n<title>{t}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n<text x=\"16\" y=\"26\" font-size=\"15\" fill=\"#1c1c1e\">{t}</text>\n<text x=\"16\" y=\"46\" font-size=\"12\" fill=\"#636366\">coloured: as sent; grey: as received, with the medium's noise; one step is {} ns</text>\n",
         fields.first().map_or(0.0, |f| f.symbol),
