@@ -23,6 +23,8 @@ use wire::{Mac, be16, tcp};
 /// Address and control field of PPP in HDLC-like framing, which L2TP keeps
 /// (RFC 2661 §5.3).
 const FRAMING: [u8; 2] = [0xff, 0x03];
+/// Tunnels' peers whose name for us is remembered.
+const PEERS: usize = 4096;
 /// Bytes before an IP packet in a tunnel, besides L2TP's header: IPv4, UDP,
 /// framing and PPP's protocol.
 const TUNNEL_OVERHEAD: u16 = 20 + 8 + 2 + 2;
@@ -273,6 +275,9 @@ impl Bas {
         }
         match self.l2tp.input(cx.now, Peer { addr: header.src, port: src }, frame.data()) {
             Input::Control => {
+                if self.known_as.len() >= PEERS && !self.known_as.contains_key(&header.src) {
+                    self.known_as.clear(); // learned again by the next message
+                }
                 self.known_as.insert(header.src, header.dst);
                 cx.consume(frame);
             }
