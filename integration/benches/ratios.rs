@@ -145,11 +145,11 @@ fn forwarders(dir: &Scratch) -> Vec<Row> {
     rows
 }
 
-/// The phone line's share of what its rate bears: 1440 bytes of data are 32 cells
+/// The phone line's share of what its rate bears: 1452 bytes of data are 32 cells
 /// of 53 bytes (docs/roles/adsl-modem.md).
 fn line() -> f64 {
     let l = Lab::up("web-path");
-    let most = 8_000_000.0 / 8.0 * 1440.0 / (32.0 * 53.0);
+    let most = 8_000_000.0 / 8.0 * 1452.0 / (32.0 * 53.0);
     let page = "http://www.example.com/files/10mb.bin";
     median((0..ROUNDS).map(|_| download(&l, page) / most).collect())
 }

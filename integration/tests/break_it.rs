@@ -65,6 +65,18 @@ fn a_bas_that_comes_back_has_its_session_back_within_five_seconds() {
 }
 
 #[test]
+fn an_lns_that_comes_back_has_its_session_back_soon() {
+    let l = Lab::up("web-path");
+    l.curl(&["-o", "/dev/null", PAGE]).good();
+    l.kill("lns");
+    l.run(&["restart", "lns"]).good();
+    // The first packet into the old tunnel is answered by StopCCN.
+    wait_for("the page", Duration::from_secs(10), || l.run(&["curl", "-sS", "-m", "1", "-o", "/dev/null", PAGE]).code == 0);
+    let why = l.show("bas", "log").iter().filter_map(|e| e["reason"].as_str().map(str::to_owned)).collect::<Vec<_>>().join("; ");
+    assert!(why.contains("begun anew"), "{why}");
+}
+
+#[test]
 fn mistakes_in_a_lab_file_are_refused_with_their_place() {
     for (from, to, says) in [
         ("role = \"switch\"", "role = \"swich\"", "did you mean `switch`?"),

@@ -200,7 +200,8 @@ impl Line {
             match (self.state, s.kind) {
                 (State::Silent, _) => self.train(cx),
                 (State::Showtime { .. }, Kind::Tones) => {
-                    self.lose(cx, "the modem began anew");
+                    let margin = self.margins().0 < LOST_MARGIN_DB;
+                    self.lose(cx, if margin { "loss of margin at the modem" } else { "the modem began anew" });
                     self.train(cx);
                 }
                 _ => {}

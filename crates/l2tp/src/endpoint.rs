@@ -23,6 +23,8 @@ use wire::l2tp::{Header, PORT};
 /// A closed tunnel is remembered for a full cycle of retransmissions (RFC 2661
 /// §5.7: 31 seconds).
 const LINGER: Duration = Duration::from_secs(31);
+/// Between answers to messages of no tunnel.
+const STRAY: Duration = Duration::from_millis(100);
 /// A call that is not set up in this time is given up.
 const SET_UP: Duration = Duration::from_secs(60);
 
@@ -151,6 +153,8 @@ pub struct Endpoint {
     out: Vec<(Peer, Vec<u8>)>,
     events: VecDeque<Event>,
     serial: u32,
+    /// When a message of no tunnel may be answered next.
+    stray: Time,
     rng: StdRng,
 }
 
@@ -166,6 +170,7 @@ impl Endpoint {
             out: Vec::new(),
             events: VecDeque::new(),
             serial: 0,
+            stray: Time::ZERO,
             rng,
         }
     }
@@ -248,6 +253,18 @@ impl Endpoint {
         while let Some(id) = self.timers.due(now) {
             self.poll_tunnel(now, id);
         }
+    }
+
+    /// A message of no tunnel: this end has been restarted, and its peer does not know.
+    /// StopCCN to tunnel 0 names the number that the peer takes for ours.
+    fn stranger(&mut self, now: Time, from: Peer, tunnel: u16) {
+        if tunnel == 0 || now < self.stray {
+            return;
+        }
+        self.stray = now + STRAY;
+        let why = Outcome::stop(StopResult::GeneralError, error::NONE, "no such tunnel: this end has begun anew");
+        let m = Message::new(kind::STOP_CCN).u16(attribute::TUNNEL_ID, tunnel).outcome(&why);
+        self.out.push((from, control(0, 0, 0, 0, &m.body)));
     }
 
     fn open(&mut self, now: Time, peer: Peer, with: &PeerConfig, host_name: &str) -> Option<u16> {

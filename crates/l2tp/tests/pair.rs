@@ -186,6 +186,25 @@ fn hello_keeps_a_tunnel_and_finds_a_dead_peer() {
 }
 
 #[test]
+fn an_lns_that_began_anew_says_so_to_whoever_still_speaks_to_the_old_one() {
+    let mut p = Pair::new(Some("s"), Some("s"), 0.0, 1);
+    let key = p.call(1);
+    assert!(p.run(Duration::from_secs(1), |p| p.came().len() == 1));
+    p.ends[1] = end("lns", vec![entry("bas", Some("s"))], 99);
+    let now = p.now;
+    for _ in 0..5 {
+        let (_, h, n) = p.ends[0].data_header(key, 3, DataHeader::default()).expect("a header");
+        p.ends[1].input(now, Peer { addr: LAC, port: PORT }, &[&h[..n], b"ppp"].concat());
+    }
+    assert!(p.run(Duration::from_secs(1), |p| !p.stops(0).is_empty()));
+    assert!(p.stops(0)[0].contains("begun anew"), "{:?}", p.stops(0));
+    assert!(p.events[0].iter().any(|e| matches!(e, Event::Down { cookie: 1, .. })));
+    assert_eq!(results(&p, 4).len(), 1, "one answer to many");
+    p.call(2);
+    assert!(p.run(Duration::from_secs(1), |p| p.came().len() == 2));
+}
+
+#[test]
 fn a_tunnel_that_nobody_needs_is_cleared() {
     let mut p = Pair::new(None, None, 0.0, 1);
     let key = p.call(1);

@@ -96,7 +96,7 @@ enum Command {
         /// The node
         node: String,
         /// Its words
-        #[arg(required = true)]
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
     /// What a link does from this port on: set delay 20ms loss 1% …, show, off, on, down, up

@@ -26,7 +26,20 @@ mod validate;
 use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
+/// Whoever read our output has had enough: no reason to complain.
+fn end_with_the_reader() {
+    let complain = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |p| {
+        let text = p.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        complain(p);
+    }));
+}
+
 fn main() -> ExitCode {
+    end_with_the_reader();
     let cli = cli::Cli::try_parse().unwrap_or_else(|e| {
         if e.kind() == clap::error::ErrorKind::MissingSubcommand {
             // The help names the commands that are meant for people.

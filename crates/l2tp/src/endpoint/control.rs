@@ -24,11 +24,14 @@ impl Endpoint {
         let id = if h.tunnel == 0 {
             match self.first(now, from, body) {
                 Some(id) => id,
-                None => return Input::UnknownTunnel,
+                None => return if self.stopped(now, from, body) { Input::Control } else { Input::UnknownTunnel },
             }
         } else {
             h.tunnel
         };
+        if !self.tunnels.contains_key(&id) {
+            self.stranger(now, from, id);
+        }
         let Some(t) = self.tunnels.get_mut(&id).filter(|t| t.peer.addr == from.addr) else {
             return Input::UnknownTunnel;
         };
@@ -52,6 +55,21 @@ impl Endpoint {
         }
         self.flush(now, id);
         Input::Control
+    }
+
+    /// A StopCCN to tunnel 0 from a peer that has begun anew: the tunnel that it names
+    /// by its own number is gone.
+    fn stopped(&mut self, now: Time, from: Peer, body: &[u8]) -> bool {
+        let Ok(r) = Read::parse(body, None) else { return false };
+        let peer_id = r.u16(attribute::TUNNEL_ID).unwrap_or(0);
+        let known = self.tunnels.values().find(|t| t.peer == from && t.peer_id == peer_id && peer_id != 0 && !t.is_closing());
+        let Some(id) = known.map(|t| t.id).filter(|_| r.kind == kind::STOP_CCN) else { return false };
+        let why = r.outcome();
+        self.end_all(now, id, &why, true);
+        self.tunnels.remove(&id);
+        self.timers.set(id, None);
+        self.events.push_back(Event::TunnelDown { tunnel: id, reason: why.words("StopCCN received,") });
+        true
     }
 
     /// A message to tunnel 0: an SCCRQ, new or repeated, or a StopCCN of a peer that

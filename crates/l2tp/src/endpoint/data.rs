@@ -33,6 +33,9 @@ impl Endpoint {
         if h.control {
             return self.control_input(now, from, h, body);
         }
+        if !self.tunnels.contains_key(&h.tunnel) {
+            self.stranger(now, from, h.tunnel);
+        }
         let Some(t) = self.tunnels.get_mut(&h.tunnel).filter(|t| t.peer.addr == from.addr && !t.is_closing()) else {
             return Input::UnknownTunnel;
         };
