@@ -195,13 +195,15 @@ fn a_narrow_tunnel_is_lived_with_in_three_ways() {
             "-sS",
             "-m",
             "20",
-            "http://198.51.100.80/img/server.png",
+            "-r",
+            "0-199999",
+            "http://198.51.100.80/files/10mb.bin",
             "-o",
             "/dev/null",
             "-w",
             "%{http_code}",
         ]);
-        assert_eq!((r.code, r.out.as_str()), (0, "200"), "{pc}: {}", r.err);
+        assert_eq!((r.code, r.out.as_str()), (0, "206"), "{pc}: {}", r.err);
     }
     let sessions = lab.show("lns", "sessions");
     let mtu = |user: &str| row(&sessions, "user", user)["mtu"].as_u64();
