@@ -19,6 +19,9 @@ use wire::pppoe::{self, Discovery, code};
 /// Ends of sessions that `show log` remembers.
 const LOG: usize = 64;
 
+/// PPPoE sessions at most: their numbers have 16 bits.
+const PPPOE_SESSIONS: usize = 65_000;
+
 /// How a session ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct How {
@@ -48,7 +51,9 @@ impl Bas {
 
     /// Begins a PPPoE session; LCP's first words wait until `settle`.
     pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, carrier: impl FnOnce(u16) -> Carrier) -> Option<u16> {
-        if self.sessions.len() >= self.settings.max_sessions || self.sessions.range(..0xffff).nth(65_000).is_some() {
+        // Only a table that large can have used the numbers up.
+        let used_up = self.sessions.len() > PPPOE_SESSIONS && self.sessions.range(..0xffff).nth(PPPOE_SESSIONS).is_some();
+        if self.sessions.len() >= self.settings.max_sessions || used_up {
             return None;
         }
         let mut id = self.next_id;

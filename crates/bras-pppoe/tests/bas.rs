@@ -1,17 +1,19 @@
 //! The BAS against subscribers that speak PPP by themselves.
 
+mod common;
+
 use bras_pppoe::Bas;
+use common::{BAS, Subscriber, discover, frame, ip, tag_of};
 use node::DropReason;
 use node::sim::{NodeId, Sim, config, settings};
-use ppp::{Config, Event, Phase, Ppp, Side};
+use ppp::Phase;
 use std::net::Ipv4Addr;
 use std::time::Duration;
-use wire::ether::{HEADER_LEN, Header as Ethernet, ethertype};
+use wire::ether::{HEADER_LEN, ethertype};
 use wire::ipv4::{Header, protocol};
-use wire::pppoe::{self, Discovery, Packet, Tags, code, tag};
+use wire::pppoe::{self, Discovery, Packet, code, tag};
 use wire::{Mac, craft};
 
-const BAS: Mac = Mac([2, 0, 0, 0, 5, 0]);
 const CORE: (Mac, Ipv4Addr) = (Mac([2, 0, 0, 0, 6, 0]), Ipv4Addr::new(10, 0, 1, 2));
 
 fn bas(more: &str) -> (Sim, NodeId) {
@@ -26,108 +28,24 @@ fn bas(more: &str) -> (Sim, NodeId) {
     (sim, b)
 }
 
-fn frame(dst: Mac, src: Mac, kind: u16, body: &[u8]) -> Vec<u8> {
-    let mut f = vec![0; HEADER_LEN];
-    Ethernet { dst, src, ethertype: kind }.write(&mut f);
-    f.extend_from_slice(body);
-    f
-}
-
-struct Subscriber {
-    mac: Mac,
-    id: u16,
-    ppp: Ppp,
-    down: Option<String>,
-}
-
-fn discover(sim: &mut Sim, b: NodeId, mac: Mac, kind: u8, tags: &[(u16, &[u8])]) -> Vec<Vec<u8>> {
-    let d = tags.iter().fold(Discovery::new(kind, 0), |d, (k, v)| d.tag(*k, v)).finish();
-    let to = if kind == code::PADI { Mac::BROADCAST } else { BAS };
-    sim.inject((b, 0), &frame(to, mac, ethertype::PPPOE_DISCOVERY, &d));
-    sim.sent((b, 0))
-}
-
-fn tag_of(f: &[u8], kind: u16) -> Option<Vec<u8>> {
-    Tags::find(Packet::read(&f[HEADER_LEN..])?.payload, kind).map(<[u8]>::to_vec)
-}
-
-fn dial(sim: &mut Sim, b: NodeId, n: u8, user: &str, password: &str) -> Subscriber {
-    let mac = Mac([2, 0, 0, 1, 0, n]);
-    let pado = discover(sim, b, mac, code::PADI, &[(tag::SERVICE_NAME, b""), (tag::HOST_UNIQ, &[n, 0, 0xff])]);
-    assert_eq!(pado.len(), 1);
-    assert_eq!(tag_of(&pado[0], tag::HOST_UNIQ), Some(vec![n, 0, 0xff]), "byte for byte");
-    assert_eq!(tag_of(&pado[0], tag::AC_NAME), Some(b"bas".to_vec()));
-    let cookie = tag_of(&pado[0], tag::AC_COOKIE).expect("a cookie");
-    let sent = discover(sim, b, mac, code::PADR, &[(tag::SERVICE_NAME, b""), (tag::HOST_UNIQ, &[n, 0, 0xff]), (tag::AC_COOKIE, &cookie)]);
-    let pads = Packet::read(&sent[0][HEADER_LEN..]).expect("a PADS");
-    assert_eq!(pads.code, code::PADS);
-    assert!(sent.len() > 1, "LCP speaks right behind PADS");
-    let side = Side::Client { user: user.into(), password: password.into() };
-    let mut ppp = Ppp::new(Config { side, mru: 1492, magic: 9, challenge: [0; 16], echo_interval: Duration::ZERO, echo_failures: 3 });
-    ppp.open(sim.now);
-    let mut s = Subscriber { mac, id: pads.session, ppp, down: None };
-    for f in &sent[1..] {
-        let p = Packet::read(&f[HEADER_LEN..]).expect("a session packet");
-        s.ppp.input(sim.now, p.payload);
-    }
-    settle(sim, b, &mut s);
-    s
-}
-
-fn say(sim: &mut Sim, b: NodeId, s: &Subscriber, payload: &[u8]) {
-    let mut body = vec![0; pppoe::HEADER_LEN];
-    pppoe::write_header(&mut body, code::SESSION, s.id, payload.len());
-    body.extend_from_slice(payload);
-    sim.inject((b, 0), &frame(BAS, s.mac, ethertype::PPPOE_SESSION, &body));
-}
-
-fn settle(sim: &mut Sim, b: NodeId, s: &mut Subscriber) {
-    loop {
-        let out = s.ppp.take_output();
-        for p in &out {
-            say(sim, b, s, p);
-        }
-        let back = sim.sent((b, 0));
-        for f in &back {
-            if let Some(p) = Packet::read(&f[HEADER_LEN..]).filter(|p| p.code == code::SESSION) {
-                s.ppp.input(sim.now, p.payload);
-            }
-        }
-        while let Some(e) = s.ppp.take_event() {
-            if let Event::Down(r) = e {
-                s.down = Some(r);
-            }
-        }
-        if out.is_empty() && back.is_empty() {
-            return;
-        }
-    }
-}
-
-fn ip(p: &[u8]) -> Vec<u8> {
-    [&[0, 0x21], p].concat()
-}
-
 #[test]
 fn a_subscriber_gets_an_address_and_speaks_from_it_alone() {
     let (mut sim, b) = bas("");
-    let s = dial(&mut sim, b, 1, "kim", "pw");
+    let mut s = Subscriber::dial(&mut sim, b, 1, "kim", "pw");
     assert!(s.ppp.is_up());
-    let own = s.ppp.addresses().local.expect("an address");
+    let own = s.address();
     assert_eq!(s.ppp.addresses().peer, Some([203, 0, 113, 1].into()));
     let web: Ipv4Addr = [198, 51, 100, 80].into();
-    say(&mut sim, b, &s, &ip(&craft::packet(protocol::UDP, own, web, &craft::udp(1, 2, b"out"))));
+    s.say(&mut sim, &ip(&craft::packet(protocol::UDP, own, web, &craft::udp(1, 2, b"out"))));
     let out = sim.sent((b, 1));
     let h = Header::read(&out[0][HEADER_LEN..]).expect("a header");
     assert_eq!((h.src, h.dst, h.ttl), (own, web, 59));
-    say(&mut sim, b, &s, &ip(&craft::packet(protocol::UDP, [203, 0, 113, 6].into(), web, &craft::udp(1, 2, b"no"))));
+    s.say(&mut sim, &ip(&craft::packet(protocol::UDP, [203, 0, 113, 6].into(), web, &craft::udp(1, 2, b"no"))));
     assert!(sim.sent((b, 1)).is_empty());
     assert_eq!(sim.core(b).dropped(DropReason::SpoofedSource), 1);
     // And back, into the session.
     sim.inject((b, 1), &craft::ethernet(Mac::of_lab(5, 1), CORE.0, &craft::packet(protocol::UDP, web, own, &craft::udp(2, 1, b"in"))));
-    let back = sim.sent((b, 0));
-    let p = Packet::read(&back[0][HEADER_LEN..]).expect("a session packet");
-    assert_eq!((p.session, &p.payload[..2]), (s.id, &[0, 0x21][..]));
+    assert_eq!(s.got(&mut sim).len(), 1, "one IPv4 packet in its own session");
     // A pool address that nobody has, and a pool source from the core.
     sim.inject(
         (b, 1),
@@ -141,18 +59,21 @@ fn a_subscriber_gets_an_address_and_speaks_from_it_alone() {
 fn wrong_passwords_unknown_users_and_a_full_pool_are_refused_with_the_reason() {
     let (mut sim, b) = bas("");
     for (user, password, why) in [("kim", "no", "wrong password"), ("who", "pw", "unknown user")] {
-        let s = dial(&mut sim, b, 1, user, password);
+        let s = Subscriber::dial(&mut sim, b, 1, user, password);
         assert_eq!(s.down, Some(format!("authentication failed: {why}")));
     }
     sim.run(Duration::from_secs(10));
     assert!(sim.show(b, "sessions").is_empty());
     assert!(sim.show(b, "log").iter().any(|e| e["reason"].as_str().is_some_and(|r| r.contains("unknown user"))));
     // .1 is the BAS's, .5 is lee's: four are left for kim.
-    let up: Vec<Subscriber> = (1..=4).map(|n| dial(&mut sim, b, n, "kim", "pw")).collect();
+    let up: Vec<Subscriber> = (1..=4).map(|n| Subscriber::dial(&mut sim, b, n, "kim", "pw")).collect();
     assert!(up.iter().all(|s| s.ppp.is_up()));
-    assert_eq!(dial(&mut sim, b, 9, "kim", "pw").down, Some("authentication failed: no address is free".into()));
-    assert_eq!(dial(&mut sim, b, 10, "lee", "pw").ppp.addresses().local, Some([203, 0, 113, 5].into()));
-    assert_eq!(dial(&mut sim, b, 11, "lee", "pw").down, Some("authentication failed: the subscriber's address is in use".into()));
+    assert_eq!(Subscriber::dial(&mut sim, b, 9, "kim", "pw").down, Some("authentication failed: no address is free".into()));
+    assert_eq!(Subscriber::dial(&mut sim, b, 10, "lee", "pw").ppp.addresses().local, Some([203, 0, 113, 5].into()));
+    assert_eq!(
+        Subscriber::dial(&mut sim, b, 11, "lee", "pw").down,
+        Some("authentication failed: the subscriber's address is in use".into())
+    );
 }
 
 #[test]
@@ -205,15 +126,13 @@ fn discovery_keeps_to_its_rules() {
 #[test]
 fn an_operator_can_end_a_session() {
     let (mut sim, b) = bas("");
-    let mut s = dial(&mut sim, b, 1, "kim", "pw");
+    let mut s = Subscriber::dial(&mut sim, b, 1, "kim", "pw");
     let words = vec!["disconnect".to_owned(), s.id.to_string()];
     let r = sim.with::<Bas, _>(b, |bas, cx| node::Element::command(bas, cx, node::Command { words }));
     assert!(r.is_ok(), "{r:?}");
-    settle(&mut sim, b, &mut s);
+    s.settle(&mut sim);
     // Our end waits in Stopping for its timer, as RFC 1661 has it.
-    let end = sim.now + Duration::from_secs(10);
-    s.ppp.poll(end);
-    settle(&mut sim, b, &mut s);
+    s.live(&mut sim, Duration::from_secs(10));
     assert_eq!(s.down, Some("the peer ended the link: disconnected by the operator".into()));
     assert_eq!(s.ppp.phase(), Phase::Dead);
 }
@@ -221,8 +140,8 @@ fn an_operator_can_end_a_session() {
 #[test]
 fn a_hundred_thousand_mutated_frames() {
     let (mut sim, b) = bas("");
-    let s = dial(&mut sim, b, 1, "kim", "pw");
-    let own = s.ppp.addresses().local.expect("an address");
+    let s = Subscriber::dial(&mut sim, b, 1, "kim", "pw");
+    let own = s.address();
     let web: Ipv4Addr = [198, 51, 100, 80].into();
     let session = |payload: &[u8]| {
         let mut body = vec![0; pppoe::HEADER_LEN];

@@ -232,7 +232,7 @@ impl Cells {
             return cx.count("management-cells");
         }
         let Some(ended) = self.reassembler.push(h.is_end(), payload, LONGEST) else { return };
-        match ended.map_err(|e| (e, DropReason::BadCells)) {
+        match ended {
             Ok(sdu) => match rfc2684::decapsulate(sdu) {
                 Ok(frame) => {
                     if let Some(mut out) = cx.make(Parent::Many(&self.parents)) {
@@ -245,7 +245,7 @@ impl Cells {
                 Err(rfc2684::Error::Fcs) => cx.count_drop(DropReason::BadFcs),
                 Err(rfc2684::Error::Encapsulation) => cx.count("unknown-encapsulation"),
             },
-            Err((e, why)) => {
+            Err(e) => {
                 self.received.crc += 1;
                 cx.count(match e {
                     aal5::Error::Crc => "aal5-crc-errors",
@@ -253,7 +253,7 @@ impl Cells {
                     aal5::Error::Abort => "aal5-aborts",
                     aal5::Error::TooLong => "aal5-too-long",
                 });
-                cx.count_drop(why);
+                cx.count_drop(DropReason::BadCells);
             }
         }
         self.parents.clear();

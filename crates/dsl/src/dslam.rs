@@ -9,6 +9,7 @@ use crate::agent::{self, Done, LineId};
 use crate::line::Line;
 use crate::settings::{DslamSettings, LineSettings};
 use flow::age::Age;
+use flow::bridge;
 use flow::timers::Timers;
 use node::config::NodeConfig;
 use node::role::{Role, Setup};
@@ -19,7 +20,7 @@ use node::{
 use std::collections::HashMap;
 use std::time::Duration;
 use wire::Mac;
-use wire::ether::{HEADER_LEN, Header, ethertype};
+use wire::ether::{HEADER_LEN, ethertype};
 
 #[derive(Debug)]
 struct Subscriber {
@@ -133,15 +134,7 @@ impl Dslam {
     }
 
     fn subscriber_frame(&mut self, cx: &mut Cx<'_>, i: usize, f: Frame, cells: u16) {
-        let Some(h) = Header::read(f.data()) else {
-            return cx.drop(f, DropReason::Truncated);
-        };
-        if h.dst.is_bridge_reserved() {
-            return cx.drop(f, DropReason::BridgeReserved);
-        }
-        if h.src.is_multicast() {
-            return cx.drop(f, DropReason::MulticastSource);
-        }
+        let Some((h, f)) = bridge::check(cx, f) else { return };
         if let Err(why) = self.learn(cx, h.src, Some(i)) {
             return cx.drop(f, why);
         }
@@ -170,15 +163,7 @@ impl Dslam {
     }
 
     fn uplink_frame(&mut self, cx: &mut Cx<'_>, f: Frame) {
-        let Some(h) = Header::read(f.data()) else {
-            return cx.drop(f, DropReason::Truncated);
-        };
-        if h.dst.is_bridge_reserved() {
-            return cx.drop(f, DropReason::BridgeReserved);
-        }
-        if h.src.is_multicast() {
-            return cx.drop(f, DropReason::MulticastSource);
-        }
+        let Some((h, f)) = bridge::check(cx, f) else { return };
         if let Err(why) = self.learn(cx, h.src, None) {
             return cx.drop(f, why);
         }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod age;
+pub mod bridge;
 pub mod conntrack;
 pub mod fib;
 pub mod frag;

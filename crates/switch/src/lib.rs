@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 use flow::age::Age;
+use flow::bridge;
 use node::{
     Burst, Cause, Command, CommandError, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Query, QueryError, Reply, Rows, Time,
 };
@@ -15,7 +16,6 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::time::Duration;
 use wire::Mac;
-use wire::ether::Header;
 
 /// The switch's settings.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -76,15 +76,7 @@ impl Switch {
     }
 
     fn frame(&mut self, cx: &mut Cx<'_>, port: PortId, f: Frame) {
-        let Some(h) = Header::read(f.data()) else {
-            return cx.drop(f, DropReason::Truncated);
-        };
-        if h.dst.is_bridge_reserved() {
-            return cx.drop(f, DropReason::BridgeReserved);
-        }
-        if h.src.is_multicast() {
-            return cx.drop(f, DropReason::MulticastSource);
-        }
+        let Some((h, f)) = bridge::check(cx, f) else { return };
         let learned = self.learn(cx, h.src, port);
         match self.fdb.get(&h.dst).filter(|_| !h.dst.is_multicast()) {
             Some(s) if s.port == port => cx.drop(f, DropReason::SamePort),

@@ -1,5 +1,4 @@
 //! Subscribers that speak PPPoE and PPP by themselves, for the tests of the server.
-#![allow(dead_code, reason = "each test file uses its own part")]
 
 use node::sim::{NodeId, Sim};
 use ppp::{Config, Event, Ppp, Side};
@@ -26,6 +25,14 @@ pub(crate) fn ip(p: &[u8]) -> Vec<u8> {
     [&[0, 0x21], p].concat()
 }
 
+/// Sends a discovery packet and returns what came back.
+pub(crate) fn discover(sim: &mut Sim, bas: NodeId, mac: Mac, kind: u8, tags: &[(u16, &[u8])]) -> Vec<Vec<u8>> {
+    let d = tags.iter().fold(Discovery::new(kind, 0), |d, (k, v)| d.tag(*k, v)).finish();
+    let to = if kind == code::PADI { Mac::BROADCAST } else { BAS };
+    sim.inject((bas, 0), &frame(to, mac, ethertype::PPPOE_DISCOVERY, &d));
+    sim.sent((bas, 0))
+}
+
 /// A subscriber behind port 0 of a server.
 pub(crate) struct Subscriber {
     pub(crate) bas: NodeId,
@@ -43,22 +50,22 @@ impl Subscriber {
     pub(crate) fn dial(sim: &mut Sim, bas: NodeId, n: u8, user: &str, password: &str) -> Subscriber {
         let mac = Mac([2, 0, 0, 1, 0, n]);
         let unique = [n, 0, 0xff];
-        let discover = |sim: &mut Sim, kind: u8, tags: &[(u16, &[u8])]| {
-            let d = tags.iter().fold(Discovery::new(kind, 0), |d, (k, v)| d.tag(*k, v)).finish();
-            let to = if kind == code::PADI { Mac::BROADCAST } else { BAS };
-            sim.inject((bas, 0), &frame(to, mac, ethertype::PPPOE_DISCOVERY, &d));
-            sim.sent((bas, 0))
-        };
-        let pado = discover(sim, code::PADI, &[(tag::SERVICE_NAME, b""), (tag::HOST_UNIQ, &unique)]);
+        let pado = discover(sim, bas, mac, code::PADI, &[(tag::SERVICE_NAME, b""), (tag::HOST_UNIQ, &unique)]);
+        assert_eq!(pado.len(), 1);
+        assert_eq!(tag_of(&pado[0], tag::HOST_UNIQ), Some(unique.to_vec()), "byte for byte");
+        assert_eq!(tag_of(&pado[0], tag::AC_NAME), Some(b"bas".to_vec()));
         let cookie = tag_of(&pado[0], tag::AC_COOKIE).expect("a cookie");
         let line = [&[0, 0, 0x0d, 0xe9, 1, 6][..], b"line 7"].concat();
         let sent = discover(
             sim,
+            bas,
+            mac,
             code::PADR,
             &[(tag::SERVICE_NAME, b""), (tag::HOST_UNIQ, &unique), (tag::AC_COOKIE, &cookie), (tag::VENDOR, &line)],
         );
         let pads = Packet::read(&sent[0][HEADER_LEN..]).expect("a PADS");
         assert_eq!(pads.code, code::PADS);
+        assert!(sent.len() > 1, "LCP speaks right behind PADS");
         let side = Side::Client { user: user.into(), password: password.into() };
         let config = Config { side, mru: 1492, magic: 9, challenge: [0; 16], echo_interval: Duration::ZERO, echo_failures: 3 };
         let mut ppp = Ppp::new(config);
