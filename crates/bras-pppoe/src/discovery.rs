@@ -4,7 +4,7 @@ use crate::aaa::Terminate;
 use crate::bas::Bas;
 use crate::session::{Carrier, Line};
 use crate::subscriber::How;
-use node::{Cause, Cx, DropReason, Frame, Parent, PortId};
+use node::{Cause, Cx, DropReason, Frame, Parent, PortId, Protocol};
 use wire::Mac;
 use wire::ether::{HEADER_LEN, Header, ethertype};
 use wire::pppoe::{Discovery, Packet, Tags, code, tag};
@@ -14,7 +14,7 @@ pub(crate) fn send(cx: &mut Cx<'_>, port: PortId, src: Mac, dst: Mac, parent: Pa
     let Some(mut f) = cx.make(parent) else { return };
     f.extend(p);
     Header { dst, src, ethertype: ethertype::PPPOE_DISCOVERY }.write(f.push(HEADER_LEN));
-    cx.send(port, f, || Cause::Control { protocol: "PPPoE" });
+    cx.send(port, f, || Cause::Control { protocol: Protocol::Pppoe });
 }
 
 impl Bas {

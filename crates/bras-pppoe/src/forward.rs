@@ -70,11 +70,14 @@ impl Links for SessionLinks<'_> {
         self.sessions.get(&link).map_or(1492, Session::mtu)
     }
 
-    fn send(&mut self, cx: &mut Cx<'_>, link: u32, mut f: Frame, _: Cause) {
+    fn send(&mut self, cx: &mut Cx<'_>, link: u32, mut f: Frame, why: Cause) {
         let Some(s) = self.sessions.get_mut(&link).filter(|s| s.up) else {
             return cx.drop(f, DropReason::LinkDown);
         };
         s.tx = (s.tx.0 + 1, s.tx.1 + f.len() as u64);
+        if why != Cause::Forwarded {
+            cx.say(&f, || why);
+        }
         if s.clamps {
             clamp(cx, &mut f, s.mtu());
         }
@@ -96,9 +99,10 @@ fn clamp(cx: &mut Cx<'_>, f: &mut Frame, mtu: u16) {
     if h.protocol == ip::TCP
         && h.offset == 0
         && let Some(t) = f.data_mut().get_mut(h.header_len..)
-        && tcp::clamp_mss(t, mtu.saturating_sub(40)).is_some()
+        && let Some(from) = tcp::clamp_mss(t, mtu.saturating_sub(40))
     {
         cx.count("mss-clamped");
+        cx.say(f, || Cause::MssClamped { from, to: mtu.saturating_sub(40) });
     }
 }
 
@@ -175,14 +179,15 @@ impl Bas {
         if !f.pull(HEADER_LEN + pppoe::HEADER_LEN) {
             return cx.drop(f, DropReason::BadPppoe);
         }
+        cx.say(&f, || Cause::PppoeDecapsulated { session: id });
         if s.relay.as_ref().is_some_and(|r| r.connected) {
             return self.relay_up(cx, number, f);
         }
-        self.ppp_frame(cx, number, f, Cause::PppoeDecapsulated { session: id });
+        self.ppp_frame(cx, number, f);
     }
 
     /// A PPP frame, from its protocol field on, of a session that ends here.
-    pub(crate) fn ppp_frame(&mut self, cx: &mut Cx<'_>, number: u32, mut f: Frame, why: Cause) {
+    pub(crate) fn ppp_frame(&mut self, cx: &mut Cx<'_>, number: u32, mut f: Frame) {
         let Some(s) = self.sessions.get_mut(&number) else {
             return cx.drop(f, DropReason::UnknownSession);
         };
@@ -195,7 +200,7 @@ impl Bas {
                 }
                 let own = s.address;
                 if let Some(p) = hop::packet(cx, f) {
-                    self.subscriber_packet(cx, own, p, why);
+                    self.subscriber_packet(cx, own, p);
                 }
             }
             Some(protocol::IPV4) => cx.drop(f, DropReason::PppNotOpen),
@@ -208,7 +213,7 @@ impl Bas {
         }
     }
 
-    fn subscriber_packet(&mut self, cx: &mut Cx<'_>, own: Option<Ipv4Addr>, p: Packet, why: Cause) {
+    fn subscriber_packet(&mut self, cx: &mut Cx<'_>, own: Option<Ipv4Addr>, p: Packet) {
         // RFC 2827: a subscriber speaks from the address it was given.
         if Some(p.header.src) != own {
             return cx.drop(p.frame, DropReason::SpoofedSource);
@@ -219,7 +224,7 @@ impl Bas {
             if is_local {
                 answer_local(cx, hop, links, local, p);
             } else if let Some((p, route)) = hop.check(cx, links, p, local) {
-                hop.emit(cx, links, p, route, why);
+                hop.emit(cx, links, p, route, Cause::Forwarded);
             }
         });
     }
@@ -302,18 +307,18 @@ impl Bas {
 
     /// A PPP frame out of a tunnel: at an LNS it ends here, at a LAC it goes on.
     fn tunnel_frame(&mut self, cx: &mut Cx<'_>, key: Key, f: Frame) {
-        let why = Cause::L2tpDecapsulated { tunnel: key.tunnel, session: key.session };
+        cx.say(&f, || Cause::L2tpDecapsulated { tunnel: key.tunnel, session: key.session });
         let Some(s) = self.of_call.get(&key).and_then(|n| self.sessions.get_mut(n)) else {
             return cx.drop(f, DropReason::UnknownL2tpSession);
         };
         match &s.carrier {
             Carrier::Pppoe { port, mac, id, .. } => {
                 s.tx = (s.tx.0 + 1, s.tx.1 + f.len() as u64);
-                put_pppoe(cx, &self.access, (*port, *mac, *id), f, why);
+                put_pppoe(cx, &self.access, (*port, *mac, *id), f, Cause::PppoeEncapsulated { session: *id });
             }
             Carrier::L2tp { .. } => {
                 let number = s.number;
-                self.ppp_frame(cx, number, f, why);
+                self.ppp_frame(cx, number, f);
             }
         }
     }
@@ -346,7 +351,7 @@ impl Bas {
         e.push(2).copy_from_slice(&protocol::IPV4.to_be_bytes());
         match self.sessions.get(&number).map(|s| &s.carrier) {
             Some(Carrier::Pppoe { port, mac, id, .. }) => {
-                put_pppoe(cx, &self.access, (*port, *mac, *id), e, Cause::IcmpError { kind: 3, code: 4 });
+                put_pppoe(cx, &self.access, (*port, *mac, *id), e, Cause::IcmpError { kind: 3, code: 4, mtu });
             }
             _ => cx.drop(e, DropReason::LinkDown),
         }

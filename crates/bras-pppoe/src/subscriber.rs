@@ -9,7 +9,7 @@ use crate::settings::{Auth, TooBig};
 use crate::udp;
 use flow::Route;
 use l2tp::{CallResult, Outcome};
-use node::{Cause, Cidr, Cx, Parent, Time};
+use node::{Cause, Cidr, Cx, Parent, Protocol, Time};
 use ppp::{Addresses, AuthProtocol, Config, Event as PppEvent, Ppp, Side};
 use rand::RngExt;
 use std::net::Ipv4Addr;
@@ -110,7 +110,7 @@ impl Bas {
         f.extend(p);
         match self.sessions.get(&number).map(|s| &s.carrier) {
             Some(Carrier::Pppoe { port, mac, id, .. }) => {
-                put_pppoe(cx, &self.access, (*port, *mac, *id), f, Cause::Control { protocol: "PPP" });
+                put_pppoe(cx, &self.access, (*port, *mac, *id), f, Cause::Control { protocol: Protocol::Ppp });
             }
             Some(Carrier::L2tp { key, .. }) => {
                 let key = *key;
@@ -326,12 +326,12 @@ impl Bas {
             let own = self.known_as.get(&peer.addr).copied().or_else(|| self.hop.towards(peer.addr).map(|i| i.addr.addr));
             self.ident = self.ident.wrapping_add(1);
             let from = (own.unwrap_or(self.local), wire::l2tp::PORT);
-            udp::send(cx, &mut self.hop, from, (peer.addr, peer.port), self.ident, &payload, "L2TP");
+            udp::send(cx, &mut self.hop, from, (peer.addr, peer.port), self.ident, &payload, Protocol::L2tp);
         }
         while let Some(d) = self.aaa.output() {
             let own = self.hop.towards(d.peer.0).map_or(self.local, |i| i.addr.addr);
             self.ident = self.ident.wrapping_add(1);
-            udp::send(cx, &mut self.hop, (own, d.own_port), d.peer, self.ident, &d.payload, "RADIUS");
+            udp::send(cx, &mut self.hop, (own, d.own_port), d.peer, self.ident, &d.payload, Protocol::Radius);
         }
     }
 

@@ -1,7 +1,7 @@
 //! UDP messages of the server's own: L2TP and RADIUS, over its IP hop.
 
 use flow::{IpHop, NoLinks};
-use node::{Cause, Cx, Frame, Parent};
+use node::{Cause, Cx, Frame, Parent, Protocol};
 use std::net::Ipv4Addr;
 use wire::ipv4::{self, HEADER_LEN, New, protocol};
 
@@ -32,10 +32,10 @@ pub(crate) fn send(
     to: (Ipv4Addr, u16),
     ident: u16,
     payload: &[u8],
-    what: &'static str,
+    protocol: Protocol,
 ) {
     let Some(mut f) = cx.make(Parent::Timer) else { return };
     f.extend(payload);
     wrap(&mut f, from, to, ident, true);
-    hop.originate(cx, &mut NoLinks, f, Cause::Control { protocol: what });
+    hop.originate(cx, &mut NoLinks, f, Cause::Control { protocol });
 }

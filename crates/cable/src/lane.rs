@@ -151,6 +151,7 @@ impl Lane {
             && let Some(c) = cx.copy(&f)
         {
             cx.count("frames-duplicated");
+            cx.say(&c, || Cause::Duplicated);
             self.put(cx, c, sent, &is);
         }
         self.put(cx, f, sent, &is);

@@ -4,7 +4,7 @@
 use crate::proxy::Proxy;
 use flow::{NoLinks, Packet, hop};
 use netstack::Host;
-use node::{Burst, Cidr, Command, CommandError, Cursor, Cx, DropReason, Element, Event, PortId, Query, QueryError, Reply, Rows, Time};
+use node::{Burst, Cause, Cidr, Command, CommandError, Cursor, Cx, DropReason, Element, Event, PortId, Query, QueryError, Reply, Rows, Time};
 use std::rc::Rc;
 use wire::be16;
 use wire::ipv4::protocol;
@@ -37,6 +37,7 @@ impl Cache {
         let intercepted = to_http && self.intercept.iter().any(|c| c.contains(p.header.dst));
         // An intercepted packet is a hop's too: it must not outlive its TTL.
         if known || (intercepted && p.header.ttl > 1) {
+            cx.say(&p.frame, || Cause::Intercepted { server: p.header.dst });
             return self.host.deliver(cx, p);
         }
         let from = self.host.hop.interfaces[index].addr.addr;

@@ -15,8 +15,8 @@ use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use netstack::http::HyperTimer;
-use netstack::{Net, TcpStream};
-use node::Cidr;
+use netstack::{Net, TcpStream, Trail};
+use node::{Cause, Cidr};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -100,7 +100,7 @@ impl Proxy {
 
     async fn connection(self: Rc<Self>, stream: TcpStream) {
         let (client, server) = (stream.peer_addr(), stream.local_addr());
-        let upstream = Rc::new(Upstream::new(self.net.clone(), *client.ip(), server, self.source, self.own.clone()));
+        let upstream = Rc::new(Upstream::new(self.net.clone(), *client.ip(), server, self.source, self.own.clone(), stream.trail()));
         let service = service_fn(|r: Request<Incoming>| {
             let (this, upstream) = (Rc::clone(&self), Rc::clone(&upstream));
             async move {
@@ -121,6 +121,9 @@ impl Proxy {
     async fn respond(self: &Rc<Self>, upstream: &Rc<Upstream>, server: Ipv4Addr, r: Request<Incoming>) -> Response<Out> {
         self.count("requests");
         let (mut parts, body) = r.into_parts();
+        let trail = upstream.trail.clone();
+        trail.answers();
+        trail.say(|| Cause::RequestReceived { method: parts.method.to_string(), target: parts.uri.to_string() });
         let hosts: Vec<String> = parts.headers.get_all(HOST).iter().filter_map(|v| v.to_str().ok().map(str::to_lowercase)).collect();
         let host = match &hosts[..] {
             [one] => one.clone(),
@@ -151,8 +154,10 @@ impl Proxy {
         r
     }
 
-    fn failed(&self, f: Failed, status: &str) -> Response<Out> {
+    fn failed(&self, f: Failed, status: &str, trail: &Trail) -> Response<Out> {
         self.count("upstream-failures");
+        trail.answers();
+        trail.say(|| Cause::UpstreamFailed { why: f.to_string() });
         let (code, text) = match f {
             Failed::Unreachable(t) => (StatusCode::GATEWAY_TIMEOUT, t),
             Failed::Broken(t) => (StatusCode::BAD_GATEWAY, t),
@@ -177,6 +182,7 @@ impl Proxy {
         match s.policy.before_request(&plain, now) {
             BeforeRequest::Fresh(mut head) => {
                 self.count("hits");
+                upstream.trail.say(|| Cause::CacheHit { ttl: s.policy.time_to_live(now).as_secs() });
                 keep_date(&mut head.headers, &s.head);
                 let ttl = s.policy.time_to_live(now).as_secs();
                 let r = from_stored(&plan.parts.method, &plan.parts.headers, head.status, head.headers, Source::Whole(s.body.clone()));
@@ -207,6 +213,7 @@ impl Proxy {
         reason: &str,
     ) -> Response<Out> {
         self.count("revalidations");
+        upstream.trail.say(|| Cause::CacheMiss { reason: reason.to_owned() });
         let make = || origin_form(&request, &Method::GET, Out::bytes(""));
         let answer = upstream.fetch(make, true).await;
         let now = SystemTime::now();
@@ -218,6 +225,7 @@ impl Proxy {
                     AfterResponse::NotModified(p, h) | AfterResponse::Modified(p, h) => (p, h),
                 };
                 self.count("revalidated");
+                upstream.trail.say(|| Cause::CacheRevalidated);
                 let mut headers = head.headers;
                 keep_date(&mut headers, r.headers());
                 strip_hop_by_hop(&mut headers);
@@ -233,6 +241,9 @@ impl Proxy {
                 if may_serve_stale(s) {
                     self.count("stale-served");
                     let over = s.policy.age(now).as_secs();
+                    upstream.trail.answers();
+                    upstream.trail.say(|| Cause::UpstreamFailed { why: other.as_ref().map_or_else(Failed::to_string, |r| r.status().to_string()) });
+                    upstream.trail.say(|| Cause::CacheStale { age: over });
                     let head = stale_head(s, now);
                     let r = from_stored(&plan.parts.method, &plan.parts.headers, s.status, head, Source::Whole(s.body.clone()));
                     let mut r = self.finish(r, &format!("hit; detail=\"stale, server does not answer, age {over}\""));
@@ -241,7 +252,7 @@ impl Proxy {
                 }
                 match other {
                     Ok(r) => self.take(&plan, r, reason, None),
-                    Err(f) => self.failed(f, &format!("fwd={reason}")),
+                    Err(f) => self.failed(f, &format!("fwd={reason}"), &upstream.trail),
                 }
             }
         }
@@ -264,6 +275,7 @@ impl Proxy {
                 && let BeforeRequest::Fresh(mut head) = policy.before_request(&without_conditions(&plan.parts), SystemTime::now())
             {
                 self.count("collapsed");
+                upstream.trail.say(|| Cause::CacheShared);
                 keep_date(&mut head.headers, &stored);
                 let r = from_stored(&plan.parts.method, &plan.parts.headers, status, head.headers, Source::Filling(body, len));
                 let mut r = self.finish(r, "hit; collapsed");
@@ -272,6 +284,7 @@ impl Proxy {
             }
             return self.alone(upstream, plan, why).await;
         }
+        upstream.trail.say(|| Cause::CacheMiss { reason: why.to_owned() });
         let (tx, rx) = watch::channel(Fetch::Asking);
         self.fetches.borrow_mut().insert(plan.key.clone(), rx);
         let lead = Lead { proxy: Rc::clone(self), key: plan.key.clone(), tx };
@@ -282,7 +295,7 @@ impl Proxy {
             Ok(r) => self.take(&plan, r, why, Some(lead)),
             Err(f) => {
                 drop(lead);
-                self.failed(f, &format!("fwd={why}"))
+                self.failed(f, &format!("fwd={why}"), &upstream.trail)
             }
         }
     }
@@ -290,9 +303,10 @@ impl Proxy {
     /// A fetch that nobody shares: HEAD, or what must not be stored.
     async fn alone(self: &Rc<Self>, upstream: &Rc<Upstream>, plan: Plan, why: &str) -> Response<Out> {
         let method = plan.parts.method.clone();
+        upstream.trail.say(|| Cause::CacheMiss { reason: why.to_owned() });
         match upstream.fetch(|| origin_form(&plan.parts, &method, Out::bytes("")), true).await {
             Ok(r) => self.through(r, why),
-            Err(f) => self.failed(f, &format!("fwd={why}")),
+            Err(f) => self.failed(f, &format!("fwd={why}"), &upstream.trail),
         }
     }
 
@@ -356,6 +370,7 @@ impl Proxy {
     /// Other methods: passed on; what they change is forgotten (RFC 9111 §4.4).
     async fn pass(self: &Rc<Self>, upstream: &Rc<Upstream>, plan: Plan) -> Response<Out> {
         self.count("passed");
+        upstream.trail.say(|| Cause::CacheMiss { reason: "method".to_owned() });
         let method = plan.parts.method.clone();
         let mut body = plan.body;
         let has_body = body.is_some();
@@ -368,7 +383,7 @@ impl Proxy {
                 }
                 self.through(r, "method")
             }
-            Err(f) => self.failed(f, "fwd=method"),
+            Err(f) => self.failed(f, "fwd=method", &upstream.trail),
         }
     }
 }

@@ -6,7 +6,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use netstack::{ConnectError, Net};
+use netstack::{ConnectError, Net, Trail};
 use node::Cidr;
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -26,6 +26,13 @@ pub(crate) enum Failed {
     Broken(String),
 }
 
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Failed::Unreachable(t) | Failed::Broken(t)) = self;
+        f.write_str(t)
+    }
+}
+
 /// The way to one server for one client.
 pub(crate) struct Upstream {
     net: Net,
@@ -33,15 +40,17 @@ pub(crate) struct Upstream {
     server: SocketAddrV4,
     source: UpstreamSource,
     own: Vec<(Cidr, Ipv4Addr)>,
-    idle: RefCell<Option<SendRequest<Out>>>,
+    idle: RefCell<Option<(SendRequest<Out>, Trail)>>,
+    /// The client's connection: what is fetched is due to it.
+    pub(crate) trail: Trail,
 }
 
 impl Upstream {
-    pub(crate) fn new(net: Net, client: Ipv4Addr, server: SocketAddrV4, source: UpstreamSource, own: Vec<(Cidr, Ipv4Addr)>) -> Upstream {
-        Upstream { net, client, server, source, own, idle: RefCell::new(None) }
+    pub(crate) fn new(net: Net, client: Ipv4Addr, server: SocketAddrV4, source: UpstreamSource, own: Vec<(Cidr, Ipv4Addr)>, trail: Trail) -> Upstream {
+        Upstream { net, client, server, source, own, idle: RefCell::new(None), trail }
     }
 
-    async fn connect(&self) -> Result<SendRequest<Out>, Failed> {
+    async fn connect(&self) -> Result<(SendRequest<Out>, Trail), Failed> {
         let local = match self.source {
             UpstreamSource::Client => self.client,
             UpstreamSource::Own => {
@@ -49,17 +58,18 @@ impl Upstream {
                 near.or(self.own.first()).map_or(self.client, |(_, a)| *a)
             }
         };
-        let stream = self.net.connect(local, self.server, CONNECT).await.map_err(|e| match e {
+        let stream = self.net.connect(local, self.server, self.trail.due(), CONNECT).await.map_err(|e| match e {
             ConnectError::Refused => Failed::Unreachable(format!("{} refuses connections", self.server)),
             e => Failed::Unreachable(format!("{}: {e}", self.server)),
         })?;
+        let trail = stream.trail();
         let (send, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| Failed::Broken(e.to_string()))?;
         tokio::task::spawn_local(async move {
             // Its errors reach the request that waits for it.
             let _ = connection.await;
         });
-        Ok(send)
+        Ok((send, trail))
     }
 
     /// Sends a request and waits for the head of its answer. `again`: the
@@ -68,25 +78,29 @@ impl Upstream {
     pub(crate) async fn fetch(&self, mut make: impl FnMut() -> Request<Out>, again: bool) -> Result<Response<Incoming>, Failed> {
         let kept = self.idle.borrow_mut().take();
         let kept = match kept {
-            Some(mut s) => s.ready().await.is_ok().then_some(s),
+            Some((mut s, t)) => s.ready().await.is_ok().then_some((s, t)),
             None => None,
         };
         let was_kept = kept.is_some();
-        let mut send = match kept {
+        let (mut send, mut trail) = match kept {
             Some(s) => s,
             None => self.connect().await?,
         };
+        trail.passes(&self.trail);
         let first = self.net.clock().timeout(ANSWER, send.send_request(make())).await;
         let answer = match first {
             Some(Err(_)) if was_kept && again => {
-                send = self.connect().await?;
+                (send, trail) = self.connect().await?;
+                trail.passes(&self.trail);
                 self.net.clock().timeout(ANSWER, send.send_request(make())).await
             }
             other => other,
         };
         match answer {
             Some(Ok(r)) => {
-                *self.idle.borrow_mut() = Some(send);
+                // The answer that the client gets is due to this one.
+                self.trail.follows(&trail);
+                *self.idle.borrow_mut() = Some((send, trail));
                 Ok(r)
             }
             Some(Err(e)) => Err(Failed::Broken(format!("{}: {e}", self.server))),

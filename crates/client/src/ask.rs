@@ -5,7 +5,7 @@ use crate::fetch::{Browser, FetchError};
 use crate::page;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use node::Asked;
+use node::{Act, Asked, Cause};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -34,6 +34,8 @@ pub struct Question {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Line {
+    /// The number under which the trace knows this visit.
+    Act(u64),
     /// Something was done.
     Step(String),
     /// The answer's status line.
@@ -87,7 +89,18 @@ pub(crate) async fn answer(browser: Rc<Browser>, v: serde_json::Value, out: Aske
 }
 
 async fn visit(browser: &Rc<Browser>, q: Question, out: &Asked) -> Result<(), FetchError> {
+    let act = browser.begin();
+    say(out, &Line::Act(act.0));
+    let done = look(browser, q, act, out).await;
+    if let Err(e) = &done {
+        browser.tell(act, || Cause::FetchFailed { why: page::harmless(&e.line), code: e.code });
+    }
+    done
+}
+
+async fn look(browser: &Rc<Browser>, q: Question, act: Act, out: &Asked) -> Result<(), FetchError> {
     let url = Browser::parse(&q.url)?;
+    browser.tell(act, || parsed(&url));
     let step = |s: String| say(out, &Line::Step(page::harmless(&s)));
     step(format!("page {url}"));
     let data = match q.data.as_deref().map(from_hex) {
@@ -95,7 +108,7 @@ async fn visit(browser: &Rc<Browser>, q: Question, out: &Asked) -> Result<(), Fe
         Some(Some(d)) => Some(Bytes::from(d)),
         None => None,
     };
-    let p = browser.fetch(url, data, &step).await?;
+    let p = browser.fetch(url, data, act, &step).await?;
     say(out, &Line::Head { status: p.status.as_u16(), url: p.url.to_string() });
     let kind = p.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
     if q.raw {
@@ -104,18 +117,31 @@ async fn visit(browser: &Rc<Browser>, q: Question, out: &Asked) -> Result<(), Fe
     }
     if kind.starts_with("text/html") {
         let wanted = page::resources(&p.body, &p.url);
-        resources(browser, wanted, &step).await;
+        let n = wanted.len();
+        resources(browser, wanted, act, &step).await;
         say(out, &Line::Drawn(page::harmless(&page::draw(&p.body, q.width))));
+        browser.tell(act, || Cause::PageDrawn { resources: u16::try_from(n).unwrap_or(u16::MAX) });
     } else if kind.starts_with("text/") {
         say(out, &Line::Drawn(page::harmless(&String::from_utf8_lossy(&p.body))));
+        browser.tell(act, || Cause::PageDrawn { resources: 0 });
     } else {
         say(out, &Line::Drawn(format!("({} bytes of {kind}; -o FILE saves them)\n", p.body.len())));
     }
     Ok(())
 }
 
+/// What a URL says.
+fn parsed(url: &url::Url) -> Cause {
+    Cause::UrlParsed {
+        url: url.to_string(),
+        host: url.host_str().unwrap_or("").to_owned(),
+        port: url.port_or_known_default().unwrap_or(80),
+        path: url[url::Position::BeforePath..url::Position::AfterQuery].to_owned(),
+    }
+}
+
 /// Fetches what a page needs, several at once; one that fails does no harm.
-async fn resources(browser: &Rc<Browser>, wanted: Vec<url::Url>, step: &dyn Fn(String)) {
+async fn resources(browser: &Rc<Browser>, wanted: Vec<url::Url>, act: Act, step: &dyn Fn(String)) {
     let queue = Rc::new(RefCell::new(VecDeque::from(wanted)));
     let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
     let workers = AT_ONCE.min(queue.borrow().len());
@@ -129,7 +155,7 @@ async fn resources(browser: &Rc<Browser>, wanted: Vec<url::Url>, step: &dyn Fn(S
                 let tell = |s: String| {
                     let _ = tx.send(s);
                 };
-                if let Err(e) = browser.fetch(u.clone(), None, &tell).await {
+                if let Err(e) = browser.fetch(u.clone(), None, act, &tell).await {
                     tell(format!("{u}: {}", e.line));
                 }
             }

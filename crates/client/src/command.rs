@@ -86,7 +86,7 @@ fn listen(v: &Visit, s: UnixStream) -> ExitCode {
         }
         match serde_json::from_str::<Line>(&line) {
             Ok(Line::Step(t)) if v.verbose => eprintln!("* {t}"),
-            Ok(Line::Step(_)) => {}
+            Ok(Line::Step(_) | Line::Act(_)) => {}
             Ok(Line::Head { status, url }) if status >= 400 => {
                 eprintln!("client: {url}: the server says {status}");
                 exit = ExitCode::from(22);

@@ -8,7 +8,7 @@
 
 use dhcproto::v4::{DhcpOption, Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Decodable, Decoder, Encodable};
-use node::{Cause, Cidr, Cx, Parent, PortId, Time};
+use node::{Cause, Cidr, Cx, Parent, PortId, Protocol, Time};
 use rand::RngExt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -187,7 +187,7 @@ impl Dhcp {
         b[28..].copy_from_slice(&data);
         ipv4::fill_l4_checksum(b);
         Header { dst: Mac::BROADCAST, src: self.mac, ethertype: ethertype::IPV4 }.write(f.push(HEADER_LEN));
-        cx.send(self.port, f, || Cause::Control { protocol: "DHCP" });
+        cx.send(self.port, f, || Cause::Control { protocol: Protocol::Dhcp });
     }
 
     /// Takes a UDP payload for port 68. `None`: it is not for us.

@@ -8,7 +8,8 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use netstack::resolve::{ResolveError, Resolver};
 use netstack::{ConnectError, Net};
-use std::cell::RefCell;
+use node::{Act, Cause};
+use std::cell::{Cell, RefCell};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 use std::time::Duration;
@@ -49,12 +50,26 @@ pub(crate) struct Browser {
     resolver: Resolver,
     lease: Rc<RefCell<Lease>>,
     pool: Pool,
+    acts: Cell<u64>,
 }
 
 impl Browser {
     pub(crate) fn new(net: Net, resolver: Resolver, lease: Rc<RefCell<Lease>>) -> Browser {
         let pool = Pool::new(net.clone());
-        Browser { net, resolver, lease, pool }
+        Browser { net, resolver, lease, pool, acts: Cell::new(0) }
+    }
+
+    /// Begins a visit.
+    pub(crate) fn begin(&self) -> Act {
+        self.acts.set(self.acts.get() + 1);
+        Act(self.acts.get())
+    }
+
+    /// Says for the trace what a visit came to.
+    pub(crate) fn tell(&self, act: Act, what: impl FnOnce() -> Cause) {
+        if self.net.traces() {
+            self.net.tell(None, Some(act), what());
+        }
     }
 
     /// Checks a URL as a person typed it.
@@ -75,7 +90,7 @@ impl Browser {
         Ok(url)
     }
 
-    async fn address(&self, url: &Url, tell: Tell<'_>) -> Result<(Ipv4Addr, SocketAddrV4), FetchError> {
+    async fn address(&self, url: &Url, act: Act, tell: Tell<'_>) -> Result<(Ipv4Addr, SocketAddrV4), FetchError> {
         let lease = self.lease.borrow().clone();
         let Some(local) = lease.address else {
             return Err(fail(7, "this node has no address yet: no DHCP server has answered"));
@@ -85,11 +100,15 @@ impl Browser {
             Some(Host::Ipv4(a)) => a,
             Some(Host::Ipv6(a)) => return Err(fail(6, format!("{a}: this node has no IPv6"))),
             Some(Host::Domain(name)) => {
-                let found = self.resolver.lookup(local, &lease.dns, name).await;
-                let (list, cached) = found.map_err(|e| match e {
-                    ResolveError::BadName(_) => fail(3, e.to_string()),
-                    _ => fail(6, e.to_string()),
+                let found = self.resolver.lookup(local, &lease.dns, name, Some(act)).await;
+                let (list, cached) = found.map_err(|e| {
+                    self.tell(act, || Cause::NameFailed { name: name.to_owned(), why: e.to_string() });
+                    match e {
+                        ResolveError::BadName(_) => fail(3, e.to_string()),
+                        _ => fail(6, e.to_string()),
+                    }
                 })?;
+                self.tell(act, || Cause::Resolved { name: name.to_owned(), addresses: list.clone(), cached });
                 let how = if cached { "known already" } else { "asked by DNS" };
                 let addr = *list.first().ok_or_else(|| fail(6, format!("there is no host `{name}`")))?;
                 tell(format!("{name} is {addr} ({how})"));
@@ -101,10 +120,10 @@ impl Browser {
     }
 
     /// Fetches one URL, redirects included.
-    pub(crate) async fn fetch(&self, url: Url, data: Option<Bytes>, tell: Tell<'_>) -> Result<Page, FetchError> {
+    pub(crate) async fn fetch(&self, url: Url, data: Option<Bytes>, act: Act, tell: Tell<'_>) -> Result<Page, FetchError> {
         let (mut url, mut data) = (url, data);
         for _ in 0..=REDIRECTS {
-            let page = self.once(&url, data.clone(), tell).await?;
+            let page = self.once(&url, data.clone(), act, tell).await?;
             let to = page.headers.get(LOCATION).and_then(|l| l.to_str().ok()).and_then(|l| url.join(l).ok());
             match to {
                 Some(to) if page.status.is_redirection() => {
@@ -124,8 +143,8 @@ impl Browser {
         Err(fail(47, format!("more than {REDIRECTS} redirects")))
     }
 
-    async fn once(&self, url: &Url, data: Option<Bytes>, tell: Tell<'_>) -> Result<Page, FetchError> {
-        let (local, to) = self.address(url, tell).await?;
+    async fn once(&self, url: &Url, data: Option<Bytes>, act: Act, tell: Tell<'_>) -> Result<Page, FetchError> {
+        let (local, to) = self.address(url, act, tell).await?;
         let host = match url.port() {
             Some(p) => format!("{}:{p}", url.host_str().unwrap_or("")),
             None => url.host_str().unwrap_or("").to_owned(),
@@ -141,9 +160,9 @@ impl Browser {
         if data.is_some() {
             request = request.header(CONTENT_TYPE, "application/octet-stream");
         }
-        let sent = data.as_ref().map_or(0, Bytes::len);
+        let posted = data.as_ref().map_or(0, Bytes::len);
         let request = request.body(Full::new(data.unwrap_or_default())).map_err(|e| fail(3, format!("{url}: {e}")))?;
-        let answer = self.pool.send(local, to, request).await.map_err(|e| {
+        let answer = self.pool.send(local, to, request, act).await.map_err(|e| {
             let code = match &e {
                 PoolError::Connect(ConnectError::TimedOut) | PoolError::TimedOut => 28,
                 PoolError::Connect(_) => 7,
@@ -152,7 +171,7 @@ impl Browser {
             fail(code, format!("{host} ({to}): {e}"))
         })?;
         let how = if answer.reused { "kept connection" } else { "new connection" };
-        let with = if sent > 0 { format!(" with {sent} bytes") } else { String::new() };
+        let with = if posted > 0 { format!(" with {posted} bytes") } else { String::new() };
         tell(format!("{method} {path}{with} to {to} ({how})"));
         let (head, mut body) = answer.response.into_parts();
         let mut bytes = Vec::new();
@@ -171,8 +190,15 @@ impl Browser {
                 return Err(fail(63, format!("{url}: the answer is larger than {BODY_MOST} bytes")));
             }
         }
-        self.pool.keep(to, answer.sender);
-        let note = head.headers.get("cache-status").and_then(|v| v.to_str().ok()).map(|v| format!(", {v}")).unwrap_or_default();
+        self.pool.keep(to, answer.connection);
+        let cache_status = head.headers.get("cache-status").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let note = if cache_status.is_empty() { String::new() } else { format!(", {cache_status}") };
+        self.tell(act, || Cause::PageReceived {
+            url: url.to_string(),
+            status: head.status.as_u16(),
+            bytes: bytes.len() as u64,
+            cache_status,
+        });
         tell(format!("{} with {} bytes{note}", head.status, bytes.len()));
         Ok(Page { url: url.clone(), status: head.status, headers: head.headers, body: bytes.into() })
     }

@@ -165,7 +165,7 @@ impl Cells {
         for group in cells.chunks(MOST_CELLS * CARRIED) {
             let bits = (group.len() / CARRIED) as u64 * CELL_BITS;
             self.free_at = self.free_at + Duration::from_nanos(bits * 1_000_000_000 / self.rate);
-            let Some(mut out) = cx.make(Parent::Of(f.seq)) else { continue };
+            let Some(mut out) = cx.make(Parent::Part(f.seq)) else { continue };
             atm::write_label(out.grow(LABEL_LEN), self.labels.0);
             out.extend(group);
             cx.hold(&out, || Cause::Queued);
@@ -198,7 +198,7 @@ impl Cells {
             return cx.drop(f, DropReason::LineDown);
         }
         self.parents.push(f.seq);
-        for carried in cells {
+        for (i, carried) in cells.iter().enumerate() {
             self.received.cells += 1;
             // The fifth header byte is made again, as it was on the line.
             let mut cell = [0; CELL];
@@ -206,12 +206,13 @@ impl Cells {
             cell[4] = atm::hec([carried[0], carried[1], carried[2], carried[3]]);
             cell[5..].copy_from_slice(&carried[4..]);
             self.noise.disturb(&mut cell);
-            self.cell(cx, &mut cell, f.seq, whole);
+            let goes_on = i + 1 < cells.len();
+            self.cell(cx, &mut cell, (f.seq, goes_on), whole);
         }
         cx.consume(f);
     }
 
-    fn cell(&mut self, cx: &mut Cx<'_>, cell: &mut [u8; CELL], seq: FrameSeq, whole: &mut Vec<(Frame, u16)>) {
+    fn cell(&mut self, cx: &mut Cx<'_>, cell: &mut [u8; CELL], (seq, goes_on): (FrameSeq, bool), whole: &mut Vec<(Frame, u16)>) {
         let (head, payload) = cell.split_first_chunk_mut::<5>().expect("a cell has 53 bytes");
         match self.hec.check(head) {
             Checked::Good => {}
@@ -242,7 +243,7 @@ impl Cells {
                         whole.push((out, self.reassembler.cells() as u16));
                     }
                 }
-                Err(rfc2684::Error::Fcs) => cx.count_drop(DropReason::BadFcs),
+                Err(rfc2684::Error::Fcs) => cx.lost_part(Some(seq), DropReason::BadFcs),
                 Err(rfc2684::Error::Encapsulation) => cx.count("unknown-encapsulation"),
             },
             Err(e) => {
@@ -253,11 +254,14 @@ impl Cells {
                     aal5::Error::Abort => "aal5-aborts",
                     aal5::Error::TooLong => "aal5-too-long",
                 });
-                cx.count_drop(DropReason::BadCells);
+                cx.lost_part(Some(seq), DropReason::BadCells);
             }
         }
         self.parents.clear();
-        self.parents.push(seq);
+        // Cells behind the last one of a PDU are the next one's.
+        if goes_on {
+            self.parents.push(seq);
+        }
     }
 }
 

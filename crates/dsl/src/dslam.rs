@@ -148,10 +148,11 @@ impl Dslam {
         match agent::upstream(&f.data()[HEADER_LEN..], &s.id, s.line.rates(), usize::from(self.uplink_mtu)) {
             Done::Kept => cx.send(self.uplink, f, || Cause::Reassembled { cells }),
             Done::Tagged(p) => {
-                if let Some(mut out) = cx.make(Parent::Of(f.seq)) {
+                if let Some(mut out) = cx.make(Parent::Part(f.seq)) {
                     out.extend(&f.data()[..HEADER_LEN]);
                     out.extend(&p);
                     cx.count("discovery-tagged");
+                    cx.say(&out, || Cause::LineTagged);
                     cx.send(self.uplink, out, || Cause::Reassembled { cells });
                 }
                 cx.consume(f);

@@ -10,7 +10,7 @@ use crate::cells::{Cells, Count, cell_tax, slots};
 use crate::copper::Way;
 use crate::settings::Profile;
 use crate::signal::{ETHERTYPE, Kind, Report, Signal};
-use node::{Cause, Cx, DropReason, Frame, Parent, PortId, Status, Time};
+use node::{Cause, Cx, DropReason, Frame, Parent, PortId, Protocol, Status, Time};
 use std::time::Duration;
 use wire::Mac;
 use wire::ether::{HEADER_LEN, Header, ethertype};
@@ -121,7 +121,7 @@ impl Line {
         };
         let Some(mut f) = cx.make(Parent::Timer) else { return };
         f.extend(&s.to_frame(self.mac, self.peer));
-        cx.send(self.port, f, || Cause::Control { protocol: "ADSL" });
+        cx.send(self.port, f, || Cause::Control { protocol: Protocol::Adsl });
     }
 
     /// The central end begins to measure the line.

@@ -164,10 +164,15 @@ impl Firewall {
             Verdict::New(_) | Verdict::Untracked => self.rules.iter().position(|(r, _)| r.matches(zone, p.frame.data(), &h)),
         };
         let Some(i) = rule else {
+            cx.say(&p.frame, || Cause::Denied { rule: 0, name: String::new() });
             return self.deny(cx, p.frame, &h, DropReason::DeniedByDefault, "");
         };
         self.rules[i].1 += 1;
         let (action, name) = (self.rules[i].0.action, self.rules[i].0.name.clone());
+        let number = u16::try_from(i + 1).unwrap_or(u16::MAX);
+        if action != Action::Allow {
+            cx.say(&p.frame, || Cause::Denied { rule: number, name: name.clone() });
+        }
         match action {
             Action::Allow => {}
             Action::Deny => return self.deny(cx, p.frame, &h, DropReason::DeniedByRule, &name),
@@ -180,7 +185,6 @@ impl Firewall {
         if is_syn && !self.syn_allowed(cx.now, h.dst) {
             return self.deny(cx, p.frame, &h, DropReason::SynFlood, "");
         }
-        let number = u16::try_from(i + 1).unwrap_or(u16::MAX);
         if let Verdict::New(t) = verdict
             && !self.conntrack.begin(cx.now, t, number, h.total_len)
         {
@@ -197,11 +201,16 @@ impl Firewall {
     }
 
     fn pass(&mut self, cx: &mut Cx<'_>, from: Ipv4Addr, p: Packet, rule: u16) {
+        let rules = &self.rules;
+        cx.say(&p.frame, || {
+            let name = usize::from(rule).checked_sub(1).and_then(|i| rules.get(i)).map_or(String::new(), |(r, _)| r.name.clone());
+            Cause::Allowed { rule, name }
+        });
         if self.hop.is_local(p.header.dst) {
             return self.hop.local(cx, &mut NoLinks, p);
         }
         if let Some((p, route)) = self.hop.check(cx, &mut NoLinks, p, from) {
-            self.hop.emit(cx, &mut NoLinks, p, route, Cause::Allowed { rule });
+            self.hop.emit(cx, &mut NoLinks, p, route, Cause::Forwarded);
         }
     }
 }

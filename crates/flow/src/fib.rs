@@ -62,7 +62,13 @@ impl Fib {
     /// The route of the longest prefix that holds `dst`.
     #[inline]
     pub fn lookup(&self, dst: Ipv4Addr) -> Option<Route> {
-        self.map.get_lpm(&(u32::from(dst), 32)).map(|(_, r)| *r)
+        self.entry(dst).map(|(_, r)| r)
+    }
+
+    /// As [`Fib::lookup`], with the prefix that was chosen.
+    #[inline]
+    pub fn entry(&self, dst: Ipv4Addr) -> Option<(Cidr, Route)> {
+        self.map.get_lpm(&(u32::from(dst), 32)).map(|((a, l), r)| (Cidr { addr: a.into(), len: l }, *r))
     }
 
     /// All routes in the order of their prefixes.

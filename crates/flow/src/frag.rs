@@ -37,7 +37,7 @@ pub fn fragment(cx: &mut Cx<'_>, f: Frame, mtu: u16) -> Vec<Frame> {
         let head = if at == 0 { &first_header } else { &later_header };
         let n = room.min(body.len() - at);
         let more = at + n < body.len() || h.mf;
-        let Some(mut piece) = cx.make_sized(Parent::Of(f.seq), head.len() + n) else { break };
+        let Some(mut piece) = cx.make_sized(Parent::Part(f.seq), head.len() + n) else { break };
         piece.extend(head);
         piece.extend(&body[at..at + n]);
         let word = ((h.offset + at) / 8) as u16 | if more { ipv4::MF } else { 0 };

@@ -231,10 +231,13 @@ impl IpHop {
             cx.drop(p.frame, DropReason::TtlExceeded);
             return None;
         }
-        let route = match self.fib.lookup(h.dst) {
-            Some(Route::Interface { index, gateway: None }) if self.interfaces[index].addr.is_broadcast(h.dst) => Some(Route::Blackhole),
-            r => r,
+        let entry = match self.fib.entry(h.dst) {
+            Some((c, Route::Interface { index, gateway: None })) if self.interfaces[index].addr.is_broadcast(h.dst) => {
+                Some((c, Route::Blackhole))
+            }
+            e => e,
         };
+        let route = entry.map(|(_, r)| r);
         let mtu = match route {
             Some(Route::Interface { index, .. }) => self.interfaces[index].mtu,
             Some(Route::Link(l)) => links.mtu(l),
@@ -255,7 +258,9 @@ impl IpHop {
         }
         ipv4::decrement_ttl(p.frame.data_mut());
         p.header.ttl -= 1;
-        Some((p, route?))
+        let (prefix, route) = entry?;
+        cx.say(&p.frame, || Cause::Routed { prefix, next_hop: next_hop(&route, h.dst) });
+        Some((p, route))
     }
 
     /// Sends a packet by its route, in fragments if the link is too small.
@@ -266,6 +271,7 @@ impl IpHop {
             Route::Blackhole => return cx.drop(p.frame, DropReason::Blackhole),
         };
         if p.frame.len() > usize::from(mtu) {
+            cx.say(&p.frame, || why);
             for piece in frag::fragment(cx, p.frame, mtu) {
                 self.emit_one(cx, links, piece, p.header.dst, route, Cause::Fragmented);
             }
@@ -291,8 +297,7 @@ impl IpHop {
     /// Checks and sends a packet in transit: what a plain router does.
     pub fn forward(&mut self, cx: &mut Cx<'_>, links: &mut dyn Links, p: Packet, from: Ipv4Addr) {
         if let Some((p, route)) = self.check(cx, links, p, from) {
-            let next_hop = next_hop(&route, p.header.dst);
-            self.emit(cx, links, p, route, Cause::Routed { next_hop });
+            self.emit(cx, links, p, route, Cause::Forwarded);
         }
     }
 
@@ -301,8 +306,11 @@ impl IpHop {
         let Ok(header) = Header::read_quoted(f.data()) else {
             return cx.drop(f, DropReason::BadIpHeader);
         };
-        match self.fib.lookup(header.dst) {
-            Some(route) => self.emit(cx, links, Packet { frame: f, header }, route, why),
+        match self.fib.entry(header.dst) {
+            Some((prefix, route)) => {
+                cx.say(&f, || Cause::Routed { prefix, next_hop: next_hop(&route, header.dst) });
+                self.emit(cx, links, Packet { frame: f, header }, route, why);
+            }
             None => cx.drop(f, DropReason::NoRoute),
         }
     }
@@ -318,7 +326,7 @@ impl IpHop {
         }
         if let Some(f) = icmp::make(cx, about, from, e) {
             cx.count("icmp-errors-sent");
-            self.originate(cx, links, f, Cause::IcmpError { kind: e.kind, code: e.code });
+            self.originate(cx, links, f, Cause::IcmpError { kind: e.kind, code: e.code, mtu: e.word as u16 });
         }
     }
 

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use netstack::Net;
+use node::Cause;
 use netstack::http::{Condition, HyperTimer, Wanted, condition, range};
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -48,13 +49,15 @@ pub(crate) async fn serve(net: Net, site: Rc<Site>) {
         let (site, clock) = (Rc::clone(&site), net.clock().clone());
         tokio::task::spawn_local(async move {
             let timer = HyperTimer(clock.clone());
-            let peer = stream.peer_addr();
+            let (peer, trail) = (stream.peer_addr(), stream.trail());
             let service = service_fn(|r: Request<Incoming>| {
-                let (site, clock) = (Rc::clone(&site), clock.clone());
+                let (site, clock, trail) = (Rc::clone(&site), clock.clone(), trail.clone());
                 async move {
+                    trail.say(|| Cause::RequestReceived { method: r.method().to_string(), target: r.uri().to_string() });
                     let line = netstack::http::log_line(peer, r.method(), r.uri());
                     let answer = respond(&site, &clock, r).await;
                     tracing::info!("{line} {}", answer.status().as_u16());
+                    trail.say(|| Cause::Responded { status: answer.status().as_u16() });
                     Ok::<_, Infallible>(answer)
                 }
             });

@@ -1,6 +1,7 @@
 //! One connection, and what waits to be accepted.
 
 use crate::segment::{Ends, Sent};
+use crate::trail::Marks;
 use node::Time;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
@@ -26,6 +27,8 @@ pub(crate) struct Connection {
     pub(crate) over: bool,
     /// What was last sent.
     pub(crate) last: Sent,
+    /// Whose its bytes are.
+    pub(crate) marks: Marks,
 }
 
 #[derive(Default)]

@@ -1,13 +1,13 @@
 //! smoltcp's view of the node: one packet in, any number out, of one connection.
 
-use node::{Cx, Frame, FrameSeq, Parent};
+use node::{Cx, Frame};
 use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
 pub(crate) struct OneSlot<'a, 'c> {
     pub(crate) cx: &'a mut Cx<'c>,
     pub(crate) rx: Option<Frame>,
-    pub(crate) parent: Option<FrameSeq>,
+    /// What it sends; where it comes from is not yet said ([`Cx::made`]).
     pub(crate) out: &'a mut Vec<Frame>,
     pub(crate) spent: Vec<Frame>,
     pub(crate) mtu: usize,
@@ -29,7 +29,6 @@ pub(crate) struct Rx<'a> {
 
 pub(crate) struct Tx<'a, 'c> {
     cx: &'a mut Cx<'c>,
-    parent: Option<FrameSeq>,
     out: &'a mut Vec<Frame>,
 }
 
@@ -43,14 +42,13 @@ impl phy::RxToken for Rx<'_> {
 
 impl phy::TxToken for Tx<'_, '_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let parent = self.parent.map_or(Parent::Timer, Parent::Of);
-        match self.cx.make_sized(parent, len) {
+        match self.cx.take(len) {
             Some(mut frame) => {
                 let r = f(frame.grow(len));
                 self.out.push(frame);
                 r
             }
-            // No buffer: the segment is lost, as on a wire, and counted by `make`.
+            // No buffer: the segment is lost, as on a wire, and counted by `take`.
             None => f(&mut vec![0; len]),
         }
     }
@@ -69,11 +67,11 @@ impl<'c> phy::Device for OneSlot<'_, 'c> {
     fn receive(&mut self, _: Instant) -> Option<(Rx<'_>, Tx<'_, 'c>)> {
         let frame = self.rx.take()?;
         let rx = Rx { frame, spent: &mut self.spent };
-        Some((rx, Tx { cx: self.cx, parent: self.parent, out: self.out }))
+        Some((rx, Tx { cx: self.cx, out: self.out }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Tx<'_, 'c>> {
-        Some(Tx { cx: self.cx, parent: self.parent, out: self.out })
+        Some(Tx { cx: self.cx, out: self.out })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -112,6 +112,7 @@ impl Host {
             return;
         }
         cx.count("path-mtu-learned");
+        cx.say(&p.frame, || Cause::PathMtu { mtu: mtu.max(LEAST_PATH_MTU) });
         self.paths.insert(quoted.dst, (mtu.max(LEAST_PATH_MTU), cx.now));
     }
 

@@ -19,10 +19,12 @@ pub mod resolve;
 mod segment;
 mod sockets;
 mod stream;
+mod trail;
 mod udp;
 
 pub use host::Host;
 pub use net::{ConnectError, Net};
 pub use sockets::{Limits, Sockets};
 pub use stream::{TcpListener, TcpStream};
+pub use trail::{Due, Trail};
 pub use udp::UdpSocket;

@@ -3,8 +3,9 @@
 use crate::connection::Listener;
 use crate::sockets::Sockets;
 use crate::stream::{TcpListener, TcpStream};
+use crate::trail::Due;
 use crate::udp::{UdpPort, UdpSocket};
-use node::Clock;
+use node::{Act, Cause, Clock, FrameSeq};
 use smoltcp::socket::tcp::State;
 use std::cell::{RefCell, RefMut};
 use std::future::poll_fn;
@@ -85,12 +86,26 @@ impl Net {
         Ok(UdpSocket::new(self.clone(), port))
     }
 
-    /// Connects from `local` to `remote`, waiting at most `limit`.
+    /// Somebody collects the trace.
+    pub fn traces(&self) -> bool {
+        self.sockets().traced
+    }
+
+    /// Says what an application did, with the frame or the act that brought it about.
+    pub fn tell(&self, seq: Option<FrameSeq>, act: Option<Act>, what: Cause) {
+        let mut s = self.sockets();
+        if s.traced {
+            s.said.push((seq, act, what));
+            s.wake.notify();
+        }
+    }
+
+    /// Connects from `local` to `remote`, waiting at most `limit`; `due` is why.
     ///
     /// # Errors
     /// Why not.
-    pub async fn connect(&self, local: Ipv4Addr, remote: SocketAddrV4, limit: Duration) -> Result<TcpStream, ConnectError> {
-        let id = self.sockets().connect(local, remote).ok_or(ConnectError::NoRoom)?;
+    pub async fn connect(&self, local: Ipv4Addr, remote: SocketAddrV4, due: Due, limit: Duration) -> Result<TcpStream, ConnectError> {
+        let id = self.sockets().connect(local, remote, due).ok_or(ConnectError::NoRoom)?;
         // From here on dropping the stream frees the connection.
         let stream = TcpStream::new(self.clone(), id).ok_or(ConnectError::NoRoom)?;
         let opened = self

@@ -3,7 +3,7 @@
 use crate::net::Net;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
-use node::Time;
+use node::{Act, Time};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -58,11 +58,11 @@ impl Resolver {
         self.cache.borrow().iter().map(|(n, (a, t))| (n.clone(), a.clone(), *t)).collect()
     }
 
-    /// Addresses of `name`, and whether they came from the cache.
+    /// Addresses of `name`, and whether they came from the cache; `act` is why it is asked.
     ///
     /// # Errors
     /// Why there are none.
-    pub async fn lookup(&self, local: Ipv4Addr, servers: &[Ipv4Addr], name: &str) -> Result<(Vec<Ipv4Addr>, bool), ResolveError> {
+    pub async fn lookup(&self, local: Ipv4Addr, servers: &[Ipv4Addr], name: &str, act: Option<Act>) -> Result<(Vec<Ipv4Addr>, bool), ResolveError> {
         let now = self.net.clock().now();
         if let Some((a, until)) = self.cache.borrow().get(name)
             && *until > now
@@ -75,6 +75,7 @@ impl Resolver {
             return Err(ResolveError::NoServer);
         }
         let socket = self.net.bind_udp(0).map_err(|e| ResolveError::Failed(name.into(), e.to_string()))?;
+        socket.acts(act);
         // RFC 5452 §9.2: an identifier that cannot be guessed.
         let id: u16 = rand::random();
         let mut q = Message::new(id, MessageType::Query, OpCode::Query);

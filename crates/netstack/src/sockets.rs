@@ -3,10 +3,11 @@
 use crate::connection::{Connection, Listener};
 use crate::device::{Caps, OneSlot};
 use crate::segment::{Ends, Sent, ack_at_zero_window, ends, note};
-use crate::udp::UdpPort;
+use crate::trail::{Due, Marks, Voice};
+use crate::udp::{Datagram, UdpPort};
 use flow::age::Age;
 use flow::{Flow as FlowOf, Packet, Tuple};
-use node::{Cursor, Cx, DropReason, Frame, Rows, Time, Wake};
+use node::{Act, Cause, Cursor, Cx, DropReason, Frame, FrameSeq, Rows, Time, Wake};
 use slab::Slab;
 use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::socket::tcp::{self, CongestionControl, State};
@@ -66,7 +67,11 @@ pub struct Sockets {
     generation: u64,
     pub(crate) listeners: HashMap<u16, Listener>,
     pub(crate) udp: HashMap<u16, UdpPort>,
-    pub(crate) udp_out: VecDeque<(SocketAddrV4, SocketAddrV4, Vec<u8>)>,
+    pub(crate) udp_out: VecDeque<Datagram>,
+    /// What applications say for the trace, until the node's next turn.
+    pub(crate) said: Vec<(Option<FrameSeq>, Option<Act>, Cause)>,
+    /// Somebody collects the trace.
+    pub(crate) traced: bool,
     time_wait: HashMap<Ends, TimeWait>,
     time_wait_age: Age<Ends>,
     age: Age<(usize, u64)>,
@@ -110,6 +115,8 @@ impl Sockets {
             listeners: HashMap::new(),
             udp: HashMap::new(),
             udp_out: VecDeque::new(),
+            said: Vec::new(),
+            traced: false,
             time_wait: HashMap::new(),
             time_wait_age: Age::default(),
             age: Age::default(),
@@ -129,6 +136,7 @@ impl Sockets {
     /// Takes a whole, unfragmented packet for a local (or intercepted) address.
     /// Gives back what no socket wants: echo requests and UDP to closed ports.
     pub fn input(&mut self, cx: &mut Cx<'_>, p: Packet) -> Option<Packet> {
+        self.traced = cx.traces();
         match p.header.protocol {
             protocol::TCP => {
                 self.tcp_input(cx, p);
@@ -197,10 +205,11 @@ impl Sockets {
                 return cx.drop(p.frame, DropReason::NoSocket);
             }
         };
-        let parent = Some(p.frame.seq);
+        let answers = Some(p.frame.seq);
         let c = &mut self.connections[index];
+        c.marks.receive(cx.traces(), &p.frame, &p.header);
         let edge = ack_at_zero_window(cx, &c.last, &p);
-        let mut dev = OneSlot { cx, rx: Some(p.frame), parent, out: &mut self.out, spent: Vec::new(), mtu: self.mtu };
+        let mut dev = OneSlot { cx, rx: Some(p.frame), out: &mut self.out, spent: Vec::new(), mtu: self.mtu };
         let before = dev.out.len();
         let was = c.socket().state();
         // Past the peer's FIN a reset takes nothing away that was still to come.
@@ -214,6 +223,7 @@ impl Sockets {
         self.iface.poll_ingress_single(now, &mut dev, &mut c.set);
         for f in &mut dev.out[before..] {
             note(&mut c.last, f);
+            c.marks.send(dev.cx, f, answers);
         }
         dev.finish();
         if was == State::SynSent && c.socket().state() == State::Closed {
@@ -257,13 +267,14 @@ impl Sockets {
             queued: false,
             over: false,
             last: Sent::default(),
+            marks: Marks::default(),
         });
         self.by_ends.insert(ends, i);
         Some(i)
     }
 
     /// Begins a connection. `None`: no room, or no free port.
-    pub(crate) fn connect(&mut self, local: Ipv4Addr, remote: SocketAddrV4) -> Option<(usize, u64)> {
+    pub(crate) fn connect(&mut self, local: Ipv4Addr, remote: SocketAddrV4, due: Due) -> Option<(usize, u64)> {
         let port = (0..16_384u16).find_map(|_| {
             // RFC 6335's dynamic range, from a secret start.
             self.ephemeral = self.ephemeral.wrapping_add(1);
@@ -273,6 +284,7 @@ impl Sockets {
         })?;
         let i = self.add((SocketAddrV4::new(local, port), remote))?;
         let c = &mut self.connections[i];
+        c.marks.begun = due;
         let s = c.set.get_mut::<tcp::Socket<'_>>(c.handle);
         let (to, from) = ((*remote.ip(), remote.port()), (IpAddress::Ipv4(local), port));
         if s.connect(self.iface.context(), (IpAddress::Ipv4(to.0), to.1), from).is_err() {
@@ -309,6 +321,18 @@ impl Sockets {
         self.touch(id.0);
     }
 
+    /// To what bytes are due that are written on a connection now.
+    pub(crate) fn due(&mut self, id: (usize, u64)) -> Due {
+        let Some((voice, own)) = self.get(id).map(|c| (c.marks.voice, c.marks.heard)) else { return Due::Nothing };
+        let mut other = |id| self.get(id).and_then(|c| c.marks.heard);
+        match voice {
+            Voice::Act(a) => Due::Act(a),
+            Voice::Answer => own.map_or(Due::Nothing, Due::Of),
+            Voice::Follow(id) => other(id).or(own).map_or(Due::Nothing, Due::Of),
+            Voice::Pass(id) => other(id).map_or(Due::Nothing, Due::Part),
+        }
+    }
+
     fn remove(&mut self, i: usize) {
         let c = self.connections.remove(i);
         self.by_ends.remove(&c.ends);
@@ -327,7 +351,7 @@ impl Sockets {
             while c.socket().can_recv() && c.socket().recv(|b| (b.len(), ())).is_ok() {}
         }
         let before = self.out.len();
-        let mut dev = OneSlot { cx, rx: None, parent: None, out: &mut self.out, spent: Vec::new(), mtu: self.mtu };
+        let mut dev = OneSlot { cx, rx: None, out: &mut self.out, spent: Vec::new(), mtu: self.mtu };
         let mut turns = 0;
         while self.iface.poll_egress(instant(now), &mut dev, &mut c.set) == PollResult::SocketStateChanged {
             turns += 1;
@@ -337,6 +361,7 @@ impl Sockets {
         }
         for f in &mut self.out[before..] {
             note(&mut c.last, f);
+            c.marks.send(cx, f, None);
         }
         let more = turns >= QUANTUM;
         let due = self.iface.poll_at(instant(now), &c.set).map(time);
@@ -435,6 +460,10 @@ impl Sockets {
     /// Does what tasks asked for and what time brought.
     pub fn poll(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now;
+        self.traced = cx.traces();
+        for (seq, act, cause) in self.said.drain(..) {
+            cx.tell(seq, act, || cause);
+        }
         for _ in 0..self.dirty.len() {
             let Some(i) = self.dirty.pop_front() else { break };
             if let Some(c) = self.connections.get_mut(i) {
@@ -462,8 +491,8 @@ impl Sockets {
             let Some(e) = over else { break };
             self.time_wait.remove(&e);
         }
-        while let Some((from, to, data)) = self.udp_out.pop_front() {
-            self.send_udp(cx, from, to, &data);
+        while let Some(d) = self.udp_out.pop_front() {
+            self.send_udp(cx, &d);
         }
     }
 

@@ -1,6 +1,7 @@
 //! TCP sockets with tokio's traits.
 
 use crate::net::Net;
+use crate::trail::{Due, Trail};
 use smoltcp::socket::tcp::State;
 use std::future::poll_fn;
 use std::io;
@@ -38,6 +39,11 @@ impl TcpStream {
         self.local
     }
 
+    /// What its bytes are due to.
+    pub fn trail(&self) -> Trail {
+        Trail::new(self.net.clone(), self.id)
+    }
+
     /// The other end.
     pub fn peer_addr(&self) -> SocketAddrV4 {
         self.peer
@@ -55,6 +61,7 @@ impl AsyncRead for TcpStream {
         if c.socket().can_recv() {
             let n = c.socket().recv_slice(buf.initialize_unfilled()).map_err(|_| gone())?;
             buf.advance(n);
+            c.marks.read(n);
             s.touch(self.id.0); // the window grew
             return Poll::Ready(Ok(()));
         }
@@ -79,6 +86,11 @@ impl AsyncWrite for TcpStream {
         if n == 0 && !buf.is_empty() {
             c.write_waker = Some(cx.waker().clone());
             return Poll::Pending;
+        }
+        let traced = s.traced;
+        let due = if traced { s.due(self.id) } else { Due::Nothing };
+        if let Some(c) = s.get(self.id) {
+            c.marks.write(traced, n, due);
         }
         s.touch(self.id.0);
         Poll::Ready(Ok(n))

@@ -2,8 +2,9 @@
 
 use crate::net::Net;
 use crate::sockets::Sockets;
+use crate::trail::Due;
 use flow::Packet;
-use node::{Cx, DropReason};
+use node::{Act, Cx, DropReason, FrameSeq};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -18,9 +19,39 @@ const QUEUE: usize = 256;
 pub(crate) struct UdpPort {
     queue: VecDeque<(SocketAddrV4, SocketAddrV4, Vec<u8>)>,
     waker: Option<Waker>,
+    /// The last frame that each peer sent, while the trace is on.
+    heard: VecDeque<(SocketAddrV4, FrameSeq)>,
+    act: Option<Act>,
 }
 
+/// A datagram that waits to be sent.
+pub(crate) struct Datagram {
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    data: Vec<u8>,
+    due: Due,
+}
+
+/// Peers whose last frame is remembered.
+const PEERS: usize = 64;
+
 impl UdpPort {
+    /// An answer is due to what its receiver sent; a question to the socket's act.
+    fn due(&self, to: SocketAddrV4) -> Due {
+        match self.heard.iter().rev().find(|(p, _)| *p == to) {
+            Some((_, seq)) => Due::Of(*seq),
+            None => self.act.map_or(Due::Nothing, Due::Act),
+        }
+    }
+
+    fn hear(&mut self, from: SocketAddrV4, seq: FrameSeq) {
+        self.heard.retain(|(p, _)| *p != from);
+        if self.heard.len() >= PEERS {
+            self.heard.pop_front();
+        }
+        self.heard.push_back((from, seq));
+    }
+
     pub(crate) fn deliver(&mut self, from: SocketAddrV4, to: SocketAddrV4, data: &[u8]) -> bool {
         let room = self.queue.len() < QUEUE;
         if room {
@@ -65,10 +96,18 @@ impl UdpSocket {
         .await
     }
 
+    /// What is sent from here, unless it answers, is due to this act.
+    pub fn acts(&self, a: Option<Act>) {
+        if let Some(p) = self.net.sockets().udp.get_mut(&self.port) {
+            p.act = a;
+        }
+    }
+
     /// Sends a datagram from `local` (one of the node's addresses).
     pub fn send_to(&self, local: Ipv4Addr, to: SocketAddrV4, data: &[u8]) {
         let mut s = self.net.sockets();
-        s.udp_out.push_back((SocketAddrV4::new(local, self.port), to, data.to_vec()));
+        let due = s.udp.get(&self.port).map_or(Due::Nothing, |p| p.due(to));
+        s.udp_out.push_back(Datagram { from: SocketAddrV4::new(local, self.port), to, data: data.to_vec(), due });
         s.wake.notify();
     }
 }
@@ -96,6 +135,9 @@ impl Sockets {
         }
         let Some(port) = self.udp.get_mut(&dst) else { return Some(p) };
         let (from, to) = (SocketAddrV4::new(p.header.src, src), SocketAddrV4::new(p.header.dst, dst));
+        if cx.traces() {
+            port.hear(from, p.frame.seq);
+        }
         if port.deliver(from, to, data) {
             cx.consume(p.frame);
         } else {
@@ -104,9 +146,10 @@ impl Sockets {
         None
     }
 
-    pub(crate) fn send_udp(&mut self, cx: &mut Cx<'_>, from: SocketAddrV4, to: SocketAddrV4, data: &[u8]) {
+    pub(crate) fn send_udp(&mut self, cx: &mut Cx<'_>, d: &Datagram) {
+        let Datagram { from, to, data, due } = d;
         let n = data.len() + wire::udp::HEADER_LEN;
-        let Some(mut f) = cx.make_sized(node::Parent::Timer, n + ipv4::HEADER_LEN) else { return };
+        let Some(mut f) = cx.make_sized(due.parent(), n + ipv4::HEADER_LEN) else { return };
         self.ident = self.ident.wrapping_add(1);
         let b = f.grow(n + ipv4::HEADER_LEN);
         let new =

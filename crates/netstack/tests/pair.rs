@@ -1,7 +1,7 @@
 //! Two hosts back to back under a fake clock: TCP over lines that lose,
 //! duplicate and reorder.
 
-use netstack::{ConnectError, Host, Limits, Net};
+use netstack::{Due, ConnectError, Host, Limits, Net};
 use node::sim::{Fault, NodeId, Sim, config};
 use node::{Clock, Wake};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -45,7 +45,7 @@ fn echo(fault: Fault, seed: u64, n: usize) -> Duration {
             let _ = tokio::io::copy(&mut r, &mut w).await;
             let _ = w.shutdown().await;
         });
-        let s = an.connect(A, SocketAddrV4::new(B, 7), Duration::from_secs(30)).await.expect("a connection");
+        let s = an.connect(A, SocketAddrV4::new(B, 7), Due::Nothing, Duration::from_secs(30)).await.expect("a connection");
         let (mut r, mut w) = tokio::io::split(s);
         tokio::task::spawn_local(async move {
             w.write_all(&pattern(n)).await.expect("writing");
@@ -88,7 +88,7 @@ fn refused_unreachable_and_silent_are_told_apart() {
     let (mut sim, a, an, _, _bn) = pair(Fault::default(), 1);
     let net = an.clone();
     let limit = Duration::from_secs(10);
-    let connect = |net: Net, to: Ipv4Addr| async move { net.connect(A, SocketAddrV4::new(to, 81), limit).await.err() };
+    let connect = |net: Net, to: Ipv4Addr| async move { net.connect(A, SocketAddrV4::new(to, 81), Due::Nothing, limit).await.err() };
     assert_eq!(sim.block_on(limit * 2, connect(net.clone(), B)), Some(Some(ConnectError::Refused)));
     assert_eq!(
         sim.block_on(limit * 2, connect(net.clone(), [10, 0, 0, 9].into())),
@@ -178,7 +178,7 @@ fn a_listener_lives_through_more_connections_than_its_backlog() {
         });
         let mut n = 0;
         for _ in 0..900 {
-            let mut s = an.connect(A, SocketAddrV4::new(B, 7), Duration::from_secs(5)).await.expect("a connection");
+            let mut s = an.connect(A, SocketAddrV4::new(B, 7), Due::Nothing, Duration::from_secs(5)).await.expect("a connection");
             let mut word = Vec::new();
             s.read_to_end(&mut word).await.expect("reading");
             assert_eq!(word, b"hello");

@@ -59,6 +59,16 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
+    /// Where collectors of the trace connect.
+    pub fn trace(&self) -> PathBuf {
+        self.control.with_file_name("trace.sock")
+    }
+
+    /// Where the lab notes how its clock goes.
+    pub fn clock(&self) -> PathBuf {
+        self.control.parent().and_then(|p| p.parent()).and_then(|p| p.parent()).unwrap_or("".as_ref()).join("clock.json")
+    }
+
     /// The port called `name`, with its number.
     pub fn port(&self, name: &str) -> Option<(crate::PortId, &PortConfig)> {
         let i = self.ports.iter().position(|p| p.name == name)?;

@@ -1,10 +1,11 @@
 //! The control socket: `show`, commands and a role's own questions, as JSON
 //! lines over a Unix stream.
 
-use crate::{Clock, Command, Cursor, Driver, Element, Query, Rows, Status, Wake};
+use crate::run::Shared;
+use crate::{Command, Cursor, Element, Query, Rows, Status};
+use port::time::ClockState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::cell::RefCell;
 use std::rc::Rc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -24,6 +25,12 @@ pub enum Request {
     Status,
     /// A role's own question; its answers are the role's.
     Ask(Value),
+    /// How the lab's clock goes from now on; answered as `Held`.
+    Clock(ClockState),
+    /// What waits while the clock stands.
+    Held,
+    /// Lets the oldest that waits pass; answered by what it was, or `null`.
+    Step,
 }
 
 /// Where a role's own answers go, a JSON value a line.
@@ -36,9 +43,7 @@ pub type Asker = Rc<dyn Fn(Value, Asked) -> crate::Task>;
 const LONGEST: u64 = 64 << 20;
 
 pub(crate) struct Server<E> {
-    pub(crate) driver: Rc<RefCell<Driver<E>>>,
-    pub(crate) clock: Clock,
-    pub(crate) wake: Wake,
+    pub(crate) shared: Shared<E>,
     pub(crate) asker: Option<Asker>,
 }
 
@@ -56,7 +61,7 @@ impl<E: Element> Server<E> {
                 }
                 Err(e) => {
                     tracing::warn!("control socket: {e}");
-                    self.clock.sleep(std::time::Duration::from_secs(1)).await;
+                    self.shared.clock.sleep(std::time::Duration::from_secs(1)).await;
                 }
             }
         }
@@ -71,20 +76,30 @@ impl<E: Element> Server<E> {
                 Ok(Request::Show(what)) => self.show(&what, &mut w).await?,
                 Ok(Request::Views) => write(&mut w, &json!({ "views": self.views() })).await?,
                 Ok(Request::Command(words)) => {
-                    let answer = self.driver.borrow_mut().command(self.clock.now(), Command { words });
-                    self.wake.notify(); // what it sent waits in the outbox
+                    let answer = self.shared.driver.borrow_mut().command(self.shared.clock.now(), Command { words });
+                    self.shared.wake.notify(); // what it sent waits in the outbox
                     match answer {
                         Ok(reply) => write(&mut w, &json!({ "reply": reply })).await?,
                         Err(e) => write(&mut w, &json!({ "error": e.to_string() })).await?,
                     }
                 }
                 Ok(Request::Status) => {
-                    let (word, text) = match self.driver.borrow().element.status() {
+                    let (word, text) = match self.shared.driver.borrow().element.status() {
                         Status::Ready => ("ready", String::new()),
                         Status::Waiting(t) => ("waiting", t),
                         Status::Failed(t) => ("failed", t),
                     };
                     write(&mut w, &json!({ "status": word, "text": text })).await?;
+                }
+                Ok(Request::Clock(c)) => {
+                    c.set();
+                    self.shared.hold.look();
+                    write(&mut w, &self.held()).await?;
+                }
+                Ok(Request::Held) => write(&mut w, &self.held()).await?,
+                Ok(Request::Step) => {
+                    let done = self.step();
+                    write(&mut w, &done).await?;
                 }
                 Ok(Request::Ask(v)) => self.ask(v, &mut w, &mut r).await?,
                 Err(e) => write(&mut w, &json!({ "error": format!("not a request: {e}") })).await?,
@@ -93,6 +108,27 @@ impl<E: Element> Server<E> {
             r.get_mut().set_limit(LONGEST);
         }
         Ok(())
+    }
+
+    fn held(&self) -> Value {
+        let sleeper = self.shared.clock.deadline();
+        let mut v = self.shared.hold.tell(&self.shared.driver.borrow(), sleeper);
+        v["reply"] = "".into();
+        v
+    }
+
+    fn step(&self) -> Value {
+        if !ClockState::get().stands() {
+            return json!({ "error": "the lab is not paused" });
+        }
+        let now = self.shared.clock.now();
+        let mut d = self.shared.driver.borrow_mut();
+        let before = d.core.outbox();
+        let passed = self.shared.hold.pass(&mut d, now);
+        let sent = d.core.outbox() - before;
+        drop(d);
+        self.shared.hold.look(); // what it sent waits in the outbox
+        json!({ "reply": "", "passed": passed, "sent": sent })
     }
 
     async fn ask<R: AsyncReadExt + Unpin>(&self, v: Value, w: &mut (impl AsyncWriteExt + Unpin), r: &mut R) -> std::io::Result<()> {
@@ -122,13 +158,13 @@ impl<E: Element> Server<E> {
     }
 
     fn views(&self) -> Vec<(String, String)> {
-        let d = self.driver.borrow();
+        let d = self.shared.driver.borrow();
         let own = d.element.views().iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned()));
         own.chain([("counters".to_owned(), "ports, drops by reason, events".to_owned())]).collect()
     }
 
     async fn show(&self, what: &str, w: &mut (impl AsyncWriteExt + Unpin)) -> std::io::Result<()> {
-        let q = Query { what: what.to_owned(), now: self.clock.now() };
+        let q = Query { what: what.to_owned(), now: self.shared.clock.now() };
         let mut from = Some(Cursor(0));
         while let Some(at) = from {
             let mut rows = Rows::default();
@@ -136,7 +172,7 @@ impl<E: Element> Server<E> {
                 self.counters(&mut rows);
                 from = None;
             } else {
-                let shown = self.driver.borrow().element.show(&q, at, &mut rows);
+                let shown = self.shared.driver.borrow().element.show(&q, at, &mut rows);
                 match shown {
                     Ok(next) => from = next,
                     Err(e) => {
@@ -157,7 +193,7 @@ impl<E: Element> Server<E> {
 
     fn counters(&self, rows: &mut Rows) {
         rows.columns(&["kind", "name", "value"]);
-        let d = self.driver.borrow();
+        let d = self.shared.driver.borrow();
         for (name, s) in d.core.names.iter().zip(&d.core.ports) {
             for (what, v) in [("rx-frames", s.rx), ("rx-bytes", s.rx_bytes), ("tx-frames", s.tx), ("tx-bytes", s.tx_bytes)] {
                 rows.row(["port".into(), format!("{name}.{what}").into(), v.into()]);

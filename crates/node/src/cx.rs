@@ -1,9 +1,10 @@
 //! What an element is given while it works: time, randomness, frames, and the
 //! two ways in which a frame ends.
 
-use crate::{Cause, DropReason, Frame, Parent, Pool, PortId, Record, Time, Trace};
+use crate::{Act, Cause, DropReason, Frame, FrameSeq, Parent, Pool, PortId, Record, Time, Trace};
 use rand::rngs::StdRng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
 
 /// What belongs to a node as long as it runs.
 #[derive(Debug)]
@@ -11,7 +12,9 @@ pub struct Core {
     /// Where frames come from and go back to.
     pub pool: Pool,
     /// Frames to be written, in order.
-    pub outbox: Vec<(PortId, Frame)>,
+    outbox: Vec<(PortId, Frame)>,
+    /// Why, while the trace is on.
+    whys: VecDeque<(FrameSeq, Cause)>,
     /// Drops by reason, indexed as [`DropReason`].
     drops: Vec<u64>,
     /// Rare events by name.
@@ -24,6 +27,8 @@ pub struct Core {
     pub ports: Vec<PortStats>,
     /// The ports' names.
     pub names: Vec<String>,
+    /// The node's name, where it has one.
+    pub node: String,
     /// TAPs that the loop is to attach to: name and MTU.
     pub(crate) attach: Vec<(String, u16)>,
 }
@@ -47,12 +52,14 @@ impl Core {
         Core {
             pool: Pool::new(frames),
             outbox: Vec::with_capacity(port::BURST * 2),
+            whys: VecDeque::new(),
             drops: vec![0; DropReason::ALL.len()],
             events: BTreeMap::new(),
             rng,
             trace: Trace::default(),
             ports: Vec::new(),
             names: Vec::new(),
+            node: String::new(),
             attach: Vec::new(),
         }
     }
@@ -60,6 +67,59 @@ impl Core {
     /// The context for one call of an element.
     pub fn cx(&mut self, now: Time) -> Cx<'_> {
         Cx { now, core: self }
+    }
+
+    /// Notes a frame that was read at `port`, before the element gets it.
+    #[inline]
+    pub fn arrived(&mut self, f: &Frame, port: PortId) {
+        if let Some(s) = self.ports.get_mut(usize::from(port.0)) {
+            s.rx += 1;
+            s.rx_bytes += f.len() as u64;
+        }
+        let at = self.trace.stamp(f.rx);
+        self.trace.add(|| Record::In { seq: f.seq, port, at, bytes: f.data() });
+    }
+
+    /// Writes what was sent, in order, by `write`; what it refuses is counted.
+    pub fn flush(&mut self, now: Time, mut write: impl FnMut(PortId, &Frame) -> io::Result<()>) {
+        if self.outbox.is_empty() {
+            return;
+        }
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for (port, f) in outbox.drain(..) {
+            // Stamped before the write: the other end cannot have it earlier.
+            let at = self.trace.stamp(now);
+            if write(port, &f).is_ok() {
+                if let Some(s) = self.ports.get_mut(usize::from(port.0)) {
+                    s.tx += 1;
+                    s.tx_bytes += f.len() as u64;
+                }
+                if self.trace.on() {
+                    self.left(&f, port, at);
+                }
+                self.pool.give(f);
+            } else {
+                self.cx(now).drop(f, DropReason::PortError);
+            }
+        }
+        self.outbox = outbox;
+        self.whys.clear();
+    }
+
+    #[cold]
+    fn left(&mut self, f: &Frame, port: PortId, at: Time) {
+        // A frame that was sent before the trace began has no cause noted.
+        while let Some((seq, cause)) = self.whys.pop_front() {
+            if seq == f.seq {
+                return self.trace.add(|| Record::Out { seq, port, at, cause, bytes: f.data() });
+            }
+        }
+        self.trace.add(|| Record::Out { seq: f.seq, port, at, cause: Cause::Queued, bytes: f.data() });
+    }
+
+    /// Frames that wait to be written.
+    pub fn outbox(&self) -> usize {
+        self.outbox.len()
     }
 
     /// How often frames were dropped for `reason`.
@@ -99,15 +159,16 @@ pub struct Cx<'a> {
 impl Cx<'_> {
     /// Ends a frame by writing it to `port`.
     pub fn send(&mut self, port: PortId, f: Frame, why: impl FnOnce() -> Cause) {
-        let (seq, at) = (f.seq, self.now);
-        self.core.trace.add(|| Record::Out { seq, port, at, cause: why() });
+        if self.core.trace.on() {
+            self.core.whys.push_back((f.seq, why()));
+        }
         self.core.outbox.push((port, f));
     }
 
     /// Ends a frame here, counted under `why`.
     pub fn drop(&mut self, f: Frame, why: DropReason) {
-        let (seq, at) = (f.seq, self.now);
-        self.core.trace.add(|| Record::Dropped { seq, at, reason: why });
+        let at = self.core.trace.stamp(self.now);
+        self.core.trace.add(|| Record::Dropped { seq: Some(f.seq), at, reason: why });
         self.core.drops[why as usize] += 1;
         self.core.pool.give(f);
     }
@@ -120,9 +181,27 @@ impl Cx<'_> {
 
     /// Says that the element keeps `f` for `why`; the frame stays with it.
     pub fn hold(&mut self, f: &Frame, why: impl FnOnce() -> Cause) -> Held {
-        let (seq, at) = (f.seq, self.now);
-        self.core.trace.add(|| Record::Held { seq, at, cause: why() });
+        let at = self.core.trace.stamp(self.now);
+        self.core.trace.add(|| Record::Held { seq: f.seq, at, cause: why() });
         Held
+    }
+
+    /// Somebody collects the trace: what is only of use to it may be worked out.
+    #[inline]
+    pub fn traces(&self) -> bool {
+        self.core.trace.on()
+    }
+
+    /// Says what was done with `f`, besides what its end will say.
+    #[inline]
+    pub fn say(&mut self, f: &Frame, what: impl FnOnce() -> Cause) {
+        self.tell(Some(f.seq), None, what);
+    }
+
+    /// Says what was done with what a frame carried, or for an act.
+    pub fn tell(&mut self, seq: Option<FrameSeq>, act: Option<Act>, what: impl FnOnce() -> Cause) {
+        let at = self.core.trace.stamp(self.now);
+        self.core.trace.add(|| Record::Said { seq, act, at, cause: what() });
     }
 
     /// A new, empty frame with room for 2048 bytes. `None`: the pool is empty,
@@ -133,25 +212,30 @@ impl Cx<'_> {
 
     /// As [`Cx::make`], with room for `room` bytes.
     pub fn make_sized(&mut self, parent: Parent<'_>, room: usize) -> Option<Frame> {
-        let Some(f) = self.core.pool.take(room, self.now) else {
-            self.core.drops[DropReason::NoBuffer as usize] += 1;
-            return None;
-        };
-        let seq = f.seq;
-        self.core.trace.add(|| Record::Made {
-            seq,
-            parents: match parent {
-                Parent::Of(p) => vec![p],
-                Parent::Many(p) => p.to_vec(),
-                Parent::Timer => vec![],
-            },
-        });
+        let f = self.take(room)?;
+        self.made(&f, parent);
         Some(f)
     }
 
-    /// A frame with the same bytes, made from `f`.
+    /// As [`Cx::make_sized`], where only what will stand in the frame tells what it
+    /// comes from: [`Cx::made`] must follow.
+    pub fn take(&mut self, room: usize) -> Option<Frame> {
+        let f = self.core.pool.take(room, self.now);
+        if f.is_none() {
+            self.count_drop(DropReason::NoBuffer);
+        }
+        f
+    }
+
+    /// Says what a frame comes from that was got by [`Cx::take`].
+    pub fn made(&mut self, f: &Frame, parent: Parent<'_>) {
+        let at = self.core.trace.stamp(self.now);
+        self.core.trace.add(|| Record::Made { seq: f.seq, at, origin: parent.into() });
+    }
+
+    /// The same packet in a further frame.
     pub fn copy(&mut self, f: &Frame) -> Option<Frame> {
-        let mut c = self.make_sized(Parent::Of(f.seq), f.len())?;
+        let mut c = self.make_sized(Parent::Part(f.seq), f.len())?;
         c.extend(f.data());
         c.csum = f.csum;
         c.rx = f.rx;
@@ -168,6 +252,13 @@ impl Cx<'_> {
 
     /// Counts a drop that has no frame of its own any more.
     pub fn count_drop(&mut self, why: DropReason) {
+        self.lost_part(None, why);
+    }
+
+    /// Counts the loss of what `seq` carried a part of.
+    pub fn lost_part(&mut self, seq: Option<FrameSeq>, why: DropReason) {
+        let at = self.core.trace.stamp(self.now);
+        self.core.trace.add(|| Record::Dropped { seq, at, reason: why });
         self.core.drops[why as usize] += 1;
     }
 

@@ -1,7 +1,7 @@
 //! An element and its core, without IO: what the lab's loop, the simulator, a
 //! fuzzer and a benchmark all drive.
 
-use crate::{Burst, Command, CommandError, Core, Element, Event, PortId, Record, Reply, Time};
+use crate::{Burst, Command, CommandError, Core, Element, Event, PortId, Reply, Time};
 
 /// An element with its core.
 #[derive(Debug)]
@@ -18,16 +18,10 @@ impl<E: Element> Driver<E> {
         Driver { element, core }
     }
 
-    /// Hands a burst to the element; frames to be written are in `core.outbox`.
+    /// Hands a burst to the element; [`Core::flush`] writes what it sends.
     pub fn input(&mut self, now: Time, port: PortId, burst: &mut Burst) {
         self.element.input(&mut self.core.cx(now), port, burst);
         debug_assert!(burst.is_empty(), "an element must take every frame");
-    }
-
-    /// Notes a frame that arrived, before [`Driver::input`].
-    pub fn arrived(&mut self, f: &crate::Frame, port: PortId) {
-        let (seq, at, len) = (f.seq, f.rx, f.len());
-        self.core.trace.add(|| Record::In { seq, port, at, len });
     }
 
     /// Polls the element.

@@ -1,10 +1,11 @@
 //! The one interface between a device and what drives it.
 
 use crate::{Burst, Cursor, Cx, Rows, Time};
+use serde::{Deserialize, Serialize};
 use std::any::Any;
 
 /// A port of this node, counted from 0 in the order of the lab file's links.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct PortId(pub u8);
 
 /// Why an element is polled.

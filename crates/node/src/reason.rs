@@ -1,13 +1,14 @@
 //! Why frames end without being sent: the names under which they are counted.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
         /// The reason of a drop. Its text is the name in `lab show NODE counters`.
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Serialize, Deserialize)]
         #[repr(u8)]
-        pub enum DropReason { $($(#[doc = $doc])+ $name,)+ }
+        pub enum DropReason { $($(#[doc = $doc])+ #[serde(rename = $text)] $name,)+ }
 
         impl DropReason {
             /// All reasons.

@@ -2,9 +2,11 @@
 
 use crate::config::NodeConfig;
 use crate::control::Server;
-use crate::run::{self, Notify};
-use crate::{Allow, Asker, Clock, Core, Driver, Element, LabError, Task, Wake, sandbox, settings};
+use crate::hold::Hold;
+use crate::run::{self, Notify, Shared};
+use crate::{Allow, Asker, Clock, Core, Driver, Element, LabError, Task, Wake, sandbox, settings, trace};
 use anyhow::{Context, Result};
+use port::time::ClockState;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::de::DeserializeOwned;
@@ -99,6 +101,10 @@ where
     let config: NodeConfig = serde_json::from_slice(&text).context("node.json")?;
     let lab = std::fs::read_to_string(&config.lab).with_context(|| format!("reading {}", config.lab.display()))?;
     let settings: S = settings::of_node(&lab, &config.node)?;
+    // A role that starts while the lab is paused, or after it, goes by the lab's clock.
+    if let Some(c) = std::fs::read(config.clock()).ok().and_then(|t| serde_json::from_slice::<ClockState>(&t).ok()) {
+        c.set();
+    }
     let (clock, wake) = (Clock::running(), Wake::default());
     clock.advance(port::Time::monotonic());
     let mut rng: StdRng = rand::make_rng();
@@ -114,17 +120,23 @@ where
         let _ = std::fs::remove_file(&config.control);
         let listener =
             tokio::net::UnixListener::bind(&config.control).with_context(|| format!("control socket {}", config.control.display()))?;
+        let tracing = trace::listen::bind(&config.trace()).with_context(|| format!("trace socket {}", config.trace().display()))?;
         let notify = Notify::from_env(&config.node);
         let enforced = sandbox::enter(&role.allow).context("giving up privileges")?;
         tracing::info!("{} runs with {} ports ({enforced})", config.node, taps.len());
-        let driver = Rc::new(RefCell::new(Driver::new(role.element, Core::new(FRAMES, rng))));
-        let server = Rc::new(Server { driver: Rc::clone(&driver), clock: clock.clone(), wake: wake.clone(), asker: role.asker });
+        let mut core = Core::new(FRAMES, rng);
+        core.node.clone_from(&config.node);
+        let driver = Rc::new(RefCell::new(Driver::new(role.element, core)));
+        let hold = Rc::new(Hold::default());
+        let shared = || Shared { driver: Rc::clone(&driver), clock: clock.clone(), wake: wake.clone(), hold: Rc::clone(&hold) };
+        let server = Rc::new(Server { shared: shared(), asker: role.asker });
         tokio::task::spawn_local(server.serve(listener));
+        tokio::task::spawn_local(trace::listen::serve(Rc::clone(&driver), tracing));
         let has_tasks = !role.tasks.is_empty();
         for t in role.tasks {
             tokio::task::spawn_local(t);
         }
         let names = config.ports.iter().map(|p| p.name.clone()).collect();
-        run::drive(driver, taps, names, clock, wake, notify, has_tasks).await
+        run::drive(Shared { driver, clock, wake, hold }, taps, names, notify, has_tasks).await
     })
 }

@@ -1,7 +1,9 @@
 //! The burst loop: one thread, an element, its TAPs, its tasks.
 
-use crate::{Burst, Clock, Driver, DropReason, Element, Event, PortId, PortStats, Status, Time};
+use crate::hold::{Hold, release};
+use crate::{Burst, Cause, Clock, Driver, DropReason, Element, Event, PortId, PortStats, Record, Status, Time};
 use anyhow::{Context as _, Result};
+use port::time::ClockState;
 use port::{BURST, Tap};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use std::cell::{Cell, RefCell};
@@ -96,7 +98,8 @@ impl Notify {
 
 struct Timer {
     fd: AsyncFd<OwnedFd>,
-    armed: Option<Time>,
+    /// On the kernel's clock.
+    armed: Option<u64>,
 }
 
 impl Timer {
@@ -108,17 +111,17 @@ impl Timer {
 
     /// Arms for `at`; an earlier alarm that is already set is left to fire.
     fn arm(&mut self, at: Option<Time>) -> io::Result<()> {
-        let Some(at) = at else { return Ok(()) };
-        if self.armed.is_some_and(|a| a <= at) {
+        let Some(ns) = at.and_then(|t| ClockState::get().alarm(t)) else { return Ok(()) };
+        if self.armed.is_some_and(|a| a <= ns) {
             return Ok(());
         }
-        let ns = at.nanos().max(1);
+        let ns = ns.max(1);
         let spec = Itimerspec {
             it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
             it_value: Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 },
         };
         rustix::time::timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &spec)?;
-        self.armed = Some(at);
+        self.armed = Some(ns);
         Ok(())
     }
 
@@ -154,16 +157,23 @@ pub(crate) fn attach(config: &crate::config::NodeConfig) -> Result<Vec<(Tap, usi
     config.ports.iter().map(one).collect()
 }
 
+/// What the loop shares with the control socket.
+pub(crate) struct Shared<E> {
+    pub(crate) driver: Rc<RefCell<Driver<E>>>,
+    pub(crate) clock: Clock,
+    pub(crate) wake: Wake,
+    pub(crate) hold: Rc<Hold>,
+}
+
 /// Drives an element over its TAPs until an error of the loop itself.
 pub(crate) async fn drive<E: Element>(
-    driver: Rc<RefCell<Driver<E>>>,
+    shared: Shared<E>,
     taps: Vec<(Tap, usize)>,
     names: Vec<String>,
-    clock: Clock,
-    wake: Wake,
     mut notify: Notify,
     has_tasks: bool,
 ) -> Result<()> {
+    let Shared { driver, clock, wake, hold } = shared;
     let mut ports = taps
         .into_iter()
         .map(|(tap, room)| Ok(LoopPort { tap: port::watch(tap)?, room, readable: true }))
@@ -178,37 +188,50 @@ pub(crate) async fn drive<E: Element>(
         d.core.ports = vec![PortStats::default(); ports.len()];
         d.core.names = names;
         d.poll(now, Event::Start);
-        flush(&mut d, &ports);
+        flush(&mut d, &ports, now);
     }
     loop {
         let (busy, told) = {
             let mut d = driver.borrow_mut();
             let mut busy = false;
+            let stands = ClockState::get().stands();
+            if !stands && !hold.is_empty() {
+                release(&hold, &mut d, Time::monotonic());
+            }
             for i in 0..ports.len() {
                 let p = &mut ports[i];
-                if !p.readable {
+                if !p.readable || (stands && hold.is_full()) {
                     continue;
                 }
                 let now = Time::monotonic();
                 clock.advance(now);
                 let id = PortId(i as u8);
                 read_burst(&mut d, p, id, now, &mut burst);
-                busy |= p.readable;
-                if !burst.is_empty() {
+                busy |= p.readable && !(stands && hold.is_full());
+                if stands {
+                    keep(&mut d, &hold, id, &mut burst);
+                } else if !burst.is_empty() {
                     d.input(now, id, &mut burst);
-                    flush(&mut d, &ports);
+                    flush(&mut d, &ports, now);
                 }
             }
             let now = Time::monotonic();
             clock.advance(now);
             if wake.take() {
-                d.poll(now, Event::Woken);
+                if stands {
+                    hold.woken();
+                } else {
+                    d.poll(now, Event::Woken);
+                }
             }
-            if d.element.deadline().is_some_and(|t| t <= now) {
+            if !stands && d.element.deadline().is_some_and(|t| t <= now) {
                 d.poll(now, Event::Deadline);
             }
             attach_more(&mut d, &mut ports)?;
-            flush(&mut d, &ports);
+            flush(&mut d, &ports, now);
+            if d.core.trace.on() {
+                d.core.tell();
+            }
             (busy, notify.tell(d.element.status()))
         };
         turns = turns.wrapping_add(1);
@@ -216,7 +239,9 @@ pub(crate) async fn drive<E: Element>(
             tokio::task::yield_now().await;
         }
         let again = (!told).then(|| Time::monotonic() + TELL_AGAIN);
-        let next = [driver.borrow().element.deadline(), clock.deadline(), again].into_iter().flatten().min();
+        let stands = ClockState::get().stands();
+        let deadline = if stands { None } else { driver.borrow().element.deadline() };
+        let next = [deadline, clock.deadline(), again].into_iter().flatten().min();
         timer.arm(next)?;
         poll_fn(|cx| {
             let mut ready = busy;
@@ -230,6 +255,7 @@ pub(crate) async fn drive<E: Element>(
             ready |= timer.poll(cx)?;
             ready |= wake.poll(cx);
             ready |= clock.poll_changed(cx);
+            ready |= hold.poll(cx);
             if ready { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
         })
         .await?;
@@ -242,6 +268,8 @@ fn attach_more<E: Element>(d: &mut Driver<E>, ports: &mut Vec<LoopPort>) -> Resu
         let tap = Tap::attach(&name).with_context(|| format!("attaching to the TAP {name}"))?;
         ports.push(LoopPort { tap: port::watch(tap)?, room: usize::from(mtu) + 18, readable: true });
         d.core.ports.push(PortStats::default());
+        let port = PortId(d.core.names.len() as u8);
+        d.core.trace.add(|| Record::Port { port, name: &name });
         d.core.names.push(name);
     }
     Ok(())
@@ -251,10 +279,7 @@ fn read_burst<E: Element>(d: &mut Driver<E>, p: &mut LoopPort, id: PortId, now: 
     while burst.len() < BURST {
         match d.core.pool.read_with(p.room, now, |buf| p.tap.get_ref().recv(buf)) {
             Ok(f) => {
-                let s = &mut d.core.ports[usize::from(id.0)];
-                s.rx += 1;
-                s.rx_bytes += f.len() as u64;
-                d.arrived(&f, id);
+                d.core.arrived(&f, id);
                 burst.push(f);
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -282,19 +307,17 @@ fn read_burst<E: Element>(d: &mut Driver<E>, p: &mut LoopPort, id: PortId, now: 
     }
 }
 
-fn flush<E: Element>(d: &mut Driver<E>, ports: &[LoopPort]) {
-    let core = &mut d.core;
-    let mut outbox = std::mem::take(&mut core.outbox);
-    for (id, f) in outbox.drain(..) {
-        let i = usize::from(id.0);
-        match ports.get(i).map(|p| p.tap.get_ref().send(f.data())) {
-            Some(Ok(())) => {
-                core.ports[i].tx += 1;
-                core.ports[i].tx_bytes += f.len() as u64;
-            }
-            _ => core.cx(Time::ZERO).count_drop(DropReason::PortError),
-        }
-        core.pool.give(f);
+/// What came while the clock stands waits for a step.
+fn keep<E: Element>(d: &mut Driver<E>, hold: &Hold, port: PortId, burst: &mut Burst) {
+    while let Some(f) = burst.take() {
+        d.core.cx(f.rx).hold(&f, || Cause::Paused);
+        hold.frame(port, f);
     }
-    core.outbox = outbox;
+}
+
+fn flush<E: Element>(d: &mut Driver<E>, ports: &[LoopPort], now: Time) {
+    d.core.flush(now, |id, f| match ports.get(usize::from(id.0)) {
+        Some(p) => p.tap.get_ref().send(f.data()),
+        None => Err(io::ErrorKind::NotFound.into()),
+    });
 }

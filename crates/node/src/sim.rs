@@ -1,6 +1,6 @@
 //! Many elements in one process, over in-memory links, under a fake clock.
 
-use crate::{Burst, Clock, Core, Driver, Element, Event, Frame, PortId, PortStats, Time, Wake};
+use crate::{Burst, Clock, Core, Driver, Element, Event, PortId, PortStats, Time, Wake};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::any::Any;
@@ -270,21 +270,21 @@ impl Sim {
         };
         let d = &mut node.driver;
         let Ok(f) = d.core.pool.read_with(bytes.len().max(1514), now, read) else { return };
-        d.core.ports[usize::from(end.1.0)].rx += 1;
         let mut burst = Burst::new();
-        d.arrived(&f, end.1);
+        d.core.arrived(&f, end.1);
         burst.push(f);
         d.input(now, end.1, &mut burst);
         self.flush(end.0);
     }
 
     fn flush(&mut self, id: NodeId) {
-        let sent: Vec<(PortId, Frame)> = self.nodes[id.0].driver.core.outbox.drain(..).collect();
-        for (port, f) in sent {
-            let bytes = f.data().to_vec();
-            let core = &mut self.nodes[id.0].driver.core;
-            core.ports[usize::from(port.0)].tx += 1;
-            core.pool.give(f);
+        let mut sent: Vec<(PortId, Vec<u8>)> = Vec::new();
+        let now = self.now;
+        self.nodes[id.0].driver.core.flush(now, |port, f| {
+            sent.push((port, f.data().to_vec()));
+            Ok(())
+        });
+        for (port, bytes) in sent {
             let Some((to, fault)) = self.links.get(&(id, port)).copied() else {
                 self.loose.entry((id, port)).or_default().push(bytes);
                 continue;

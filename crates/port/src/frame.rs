@@ -1,6 +1,7 @@
 //! A frame in a pooled buffer with headroom, and the bursts it travels in.
 
 use crate::Time;
+use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU64;
@@ -25,7 +26,7 @@ pub fn teardown(on: bool) {
 }
 
 /// A node-local frame number, never used twice in a process.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct FrameSeq(pub NonZeroU64);
 
 /// What is known of the transport checksum.

@@ -5,7 +5,7 @@
 mod capture;
 mod frame;
 mod tap;
-mod time;
+pub mod time;
 mod watch;
 
 pub use capture::{CaptureSocket, Captured};

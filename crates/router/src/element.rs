@@ -16,7 +16,7 @@ use flow::icmp::Error;
 use flow::nat::{Limits, Nat};
 use flow::{IpHop, Packet, Route, Tuple, hop, nat};
 use node::config::NodeConfig;
-use node::{Burst, Cause, Cidr, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Query, QueryError, Rows, Status, Time};
+use node::{Burst, Cause, Cidr, Cursor, Cx, DropReason, Element, Event, Frame, PortId, Protocol, Query, QueryError, Rows, Status, Time};
 use std::net::Ipv4Addr;
 use wire::ether::{Header as Ethernet, ethertype};
 use wire::ipv4::{Header, protocol};
@@ -165,29 +165,27 @@ impl Router {
         let wan = self.outside_address();
         let out = self.dns.as_mut().and_then(|d| d.question(cx, p, wan));
         if let Some(f) = out {
-            self.hop.originate(cx, &mut self.wan, f, Cause::Control { protocol: "DNS" });
+            self.hop.originate(cx, &mut self.wan, f, Cause::Control { protocol: Protocol::Dns });
         }
     }
 
     fn forward(&mut self, cx: &mut Cx<'_>, p: Packet, from: Ipv4Addr) {
         let Some((mut p, route)) = self.hop.check(cx, &mut self.wan, p, from) else { return };
-        let next_hop = hop::next_hop(&route, p.header.dst);
         let leaves = match (&self.nat, route) {
             (Some((_, Outside::Session)), Route::Link(_)) => true,
             (Some((_, Outside::Interface(o))), Route::Interface { index, .. }) => *o == index,
             _ => false,
         };
-        let mut why = Cause::Routed { next_hop };
         if matches!(route, Route::Link(_)) {
             self.clamp(cx, &mut p);
         }
         if leaves && let Some((nat, _)) = &mut self.nat {
             match nat.outbound(cx, &mut p.frame, &p.header) {
-                Ok(c) => why = c,
+                Ok(why) => cx.say(&p.frame, || why),
                 Err(reason) => return cx.drop(p.frame, reason),
             }
         }
-        self.hop.emit(cx, &mut self.wan, p, route, why);
+        self.hop.emit(cx, &mut self.wan, p, route, Cause::Forwarded);
     }
 
     /// RFC 4787 REQ-9: an inside host reaches another by its outside address.
@@ -198,12 +196,14 @@ impl Router {
             flow::icmp::echo_reply(&mut p.frame, 64);
             return self.hop.originate(cx, &mut self.wan, p.frame, Cause::Answered);
         }
-        let turned = nat.outbound(cx, &mut p.frame, &p.header).and_then(|_| {
+        let turned = nat.outbound(cx, &mut p.frame, &p.header).and_then(|out| {
+            cx.say(&p.frame, || out);
             let h = Header::read_quoted(p.frame.data()).map_err(|_| DropReason::BadIpHeader)?;
             nat.inbound(cx, &mut p.frame, &h)
         });
         match turned {
-            Ok(_) => {
+            Ok(why) => {
+                cx.say(&p.frame, || why);
                 if let Some(p) = hop::packet(cx, p.frame) {
                     let from = self.hop.interfaces[0].addr.addr;
                     self.hop.forward(cx, &mut self.wan, p, from);
@@ -231,7 +231,7 @@ impl Router {
         if self.dns.as_ref().is_some_and(|d| d.expects(&p)) {
             let out = self.dns.as_mut().and_then(|d| d.answer(cx, p));
             if let Some(f) = out {
-                self.hop.originate(cx, &mut self.wan, f, Cause::Control { protocol: "DNS" });
+                self.hop.originate(cx, &mut self.wan, f, Cause::Control { protocol: Protocol::Dns });
             }
             return;
         }
@@ -251,10 +251,11 @@ impl Router {
         let Some((nat, _)) = &mut self.nat else { return cx.drop(p.frame, DropReason::NotForUs) };
         match nat.inbound(cx, &mut p.frame, &p.header) {
             Ok(why) => {
+                cx.say(&p.frame, || why);
                 let Some(mut p) = hop::packet(cx, p.frame) else { return };
                 self.clamp(cx, &mut p);
                 if let Some((p, route)) = self.hop.check(cx, &mut self.wan, p, from) {
-                    self.hop.emit(cx, &mut self.wan, p, route, why);
+                    self.hop.emit(cx, &mut self.wan, p, route, Cause::Forwarded);
                 }
             }
             Err(reason) => {
@@ -273,8 +274,9 @@ impl Router {
         }
         let most = flow::Links::mtu(&self.wan, WAN).saturating_sub(40);
         let from = p.header.header_len.min(p.frame.len());
-        if tcp::clamp_mss(&mut p.frame.data_mut()[from..], most).is_some() {
+        if let Some(old) = tcp::clamp_mss(&mut p.frame.data_mut()[from..], most) {
             cx.count("mss-clamped");
+            cx.say(&p.frame, || Cause::MssClamped { from: old, to: most });
         }
     }
 

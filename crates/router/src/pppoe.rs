@@ -6,7 +6,7 @@
 
 use crate::settings::Pppoe;
 use flow::Links;
-use node::{Cause, Cx, DropReason, Frame, Parent, PortId, Status, Time};
+use node::{Cause, Cx, DropReason, Frame, Parent, PortId, Protocol, Status, Time};
 use ppp::{Addresses, Config, Event, Ppp, Side};
 use rand::RngExt;
 use std::time::Duration;
@@ -187,7 +187,7 @@ impl Client {
         let Some(mut f) = cx.make(Parent::Timer) else { return };
         f.extend(p);
         Header { dst, src: self.mac, ethertype: ethertype::PPPOE_DISCOVERY }.write(f.push(HEADER_LEN));
-        cx.send(self.port, f, || Cause::Control { protocol: "PPPoE" });
+        cx.send(self.port, f, || Cause::Control { protocol: Protocol::Pppoe });
     }
 
     /// Waits and dials again; with an error the waits grow.
@@ -291,7 +291,7 @@ impl Client {
             let Some(mut f) = cx.make(Parent::Timer) else { continue };
             f.extend(&p);
             session_header(&mut f, ac, self.mac, id);
-            cx.send(self.port, f, || Cause::Control { protocol: "PPP" });
+            cx.send(self.port, f, || Cause::Control { protocol: Protocol::Ppp });
         }
         while let Some(e) = match &mut self.state {
             State::Session { ppp, .. } => ppp.take_event(),
@@ -336,6 +336,7 @@ impl Client {
                 let end = HEADER_LEN + pppoe::HEADER_LEN + p.payload.len();
                 f.truncate(end);
                 if f.pull(HEADER_LEN + pppoe::SESSION_OVERHEAD) {
+                    cx.say(&f, || Cause::PppoeDecapsulated { session: *id });
                     return Some(f);
                 }
                 cx.drop(f, DropReason::BadPpp);
@@ -377,7 +378,10 @@ impl Links for Wan {
             Some(Client { state: State::Session { ac, id, ppp }, mac, port, .. }) if ppp.is_up() => {
                 f.push(2).copy_from_slice(&protocol::IPV4.to_be_bytes());
                 session_header(&mut f, *ac, *mac, *id);
-                cx.send(*port, f, || if matches!(why, Cause::Nat { .. }) { why } else { Cause::PppoeEncapsulated { session: *id } });
+                if why != Cause::Forwarded {
+                    cx.say(&f, || why);
+                }
+                cx.send(*port, f, || Cause::PppoeEncapsulated { session: *id });
             }
             _ => cx.drop(f, DropReason::LinkDown),
         }

@@ -127,18 +127,21 @@ fn the_trace_tells_what_became_of_each_frame_and_why() {
     sim.core(s).trace.start();
     sim.inject((s, 0), &frame(B, A));
     sim.inject((s, 0), &frame(A, A));
-    let (records, lost) = sim.core(s).trace.take();
+    let (bytes, lost) = sim.core(s).trace.take();
+    let records: Vec<Record<'_>> = node::trace::record::records(&bytes).collect();
     let words: Vec<String> = records
         .iter()
         .map(|r| match r {
             Record::In { port, .. } => format!("in {}", port.0),
-            Record::Made { parents, .. } => format!("made of {}", parents.len()),
+            Record::Made { origin, .. } => format!("made {}", if matches!(origin, node::Origin::Part(_)) { "as a part" } else { "otherwise" }),
             Record::Out { port, cause, .. } => format!("out {} {cause:?}", port.0),
             Record::Held { cause, .. } => format!("held {cause:?}"),
             Record::Dropped { reason, .. } => format!("dropped {reason}"),
+            Record::Said { cause, .. } => format!("said {cause:?}"),
+            Record::Port { .. } => "port".into(),
         })
         .collect();
-    assert_eq!(words, ["in 0", "made of 1", "out 1 Flooded", "out 2 Flooded", "in 0", "dropped same-port"]);
+    assert_eq!(words, ["in 0", "made as a part", "out 1 Flooded", "out 2 Flooded", "in 0", "dropped same-port"]);
     assert_eq!(lost, 0);
     let (Record::In { seq: a, .. }, Record::Out { seq: b, .. }) = (&records[0], &records[3]) else { panic!("{records:?}") };
     assert_eq!(a, b, "the last of a flood is the frame itself");

@@ -1,0 +1,117 @@
+//! A node while the lab is paused: its clock stands, and what came waits until a
+//! step lets it pass, one at a time.
+
+use crate::{Burst, Driver, Element, Event, Frame, PortId, Time};
+use port::time::{ClockState, raw};
+use serde_json::{Value, json};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+
+/// Frames that a paused node takes in; further ones stay in its TAPs' queues.
+const MOST: usize = 1000;
+
+#[derive(Debug)]
+enum What {
+    Frame(PortId, Frame),
+    /// A task wrote to a socket.
+    Woken,
+}
+
+/// What waits, each with the time on the kernel's clock at which it came.
+#[derive(Debug, Default)]
+pub(crate) struct Hold {
+    waiting: RefCell<VecDeque<(u64, What)>>,
+    changed: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Hold {
+    /// Makes the loop look again: the clock was changed, or something passed.
+    pub(crate) fn look(&self) {
+        self.changed.set(true);
+        if let Some(w) = self.waker.borrow_mut().take() {
+            w.wake();
+        }
+    }
+
+    /// Whether it is to look again.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> bool {
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        self.changed.take()
+    }
+
+    /// The node takes no more in.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.borrow().len() >= MOST
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.borrow().is_empty()
+    }
+
+    pub(crate) fn frame(&self, port: PortId, f: Frame) {
+        self.waiting.borrow_mut().push_back((raw(), What::Frame(port, f)));
+    }
+
+    pub(crate) fn woken(&self) {
+        let mut w = self.waiting.borrow_mut();
+        if !w.iter().any(|(_, what)| matches!(what, What::Woken)) {
+            w.push_back((raw(), What::Woken));
+        }
+    }
+
+    /// Lets the oldest pass; if nothing waits, the deadline that has come. `None`:
+    /// there is neither.
+    pub(crate) fn pass<E: Element>(&self, d: &mut Driver<E>, now: Time) -> Option<Value> {
+        let next = self.waiting.borrow_mut().pop_front();
+        match next {
+            Some((_, What::Frame(port, f))) => {
+                let name = d.core.names.get(usize::from(port.0)).cloned().unwrap_or_default();
+                let what = json!({ "port": name, "frame": hex(f.data()) });
+                let mut burst = Burst::new();
+                burst.push(f);
+                d.input(now, port, &mut burst);
+                Some(what)
+            }
+            Some((_, What::Woken)) => {
+                d.poll(now, Event::Woken);
+                Some(json!({ "woken": true }))
+            }
+            None if d.element.deadline().is_some_and(|t| t <= now) => {
+                d.poll(now, Event::Deadline);
+                Some(json!({ "deadline": true }))
+            }
+            None => None,
+        }
+    }
+
+    /// How many wait, since when the oldest, and what the clock has to come to.
+    pub(crate) fn tell<E: Element>(&self, d: &Driver<E>, sleeper: Option<Time>) -> Value {
+        let w = self.waiting.borrow();
+        let c = ClockState::get();
+        json!({
+            "waiting": w.len(),
+            "oldest": w.front().map(|(t, _)| *t),
+            "deadline": d.element.deadline().map(|t| t.max(c.now())),
+            "sleeper": sleeper,
+            "clock": c,
+            "stands": c.stands(),
+        })
+    }
+}
+
+fn hex(b: &[u8]) -> String {
+    use std::fmt::Write as _;
+    b.iter().fold(String::with_capacity(b.len() * 2), |mut s, b| {
+        let _ = write!(s, "{b:02x}");
+        s
+    })
+}
+
+/// Takes what came in during a pause, before the node reads anything else.
+pub(crate) fn release<E: Element>(hold: &Hold, d: &mut Driver<E>, now: Time) {
+    while !hold.is_empty() {
+        let _ = hold.pass(d, now);
+    }
+}
