@@ -73,6 +73,9 @@ pub struct IpHop {
     pub fib: Fib,
     /// Its neighbours.
     pub neighbours: Neighbours,
+    /// It tells senders of packets that it cannot deliver. Many real routers are
+    /// told not to, and so make holes for packets that are too big (RFC 2923 §2.1).
+    pub unreachables: bool,
     errors: Bucket,
     /// Packets of this node's own that no neighbour would take; its sockets ask.
     own_failures: Vec<Tuple>,
@@ -94,6 +97,7 @@ impl IpHop {
             interfaces: Vec::new(),
             fib: Fib::default(),
             neighbours: Neighbours::default(),
+            unreachables: true,
             errors: Bucket::new(100.0, 100.0),
             own_failures: Vec::new(),
         };
@@ -320,6 +324,10 @@ impl IpHop {
         let due = Header::read_quoted(about.data()).is_ok_and(|h| icmp::may_answer(about.data(), &h));
         if !due {
             return;
+        }
+        if !self.unreachables && e.kind == wire::icmp::UNREACHABLE {
+            cx.say(about, || Cause::ErrorWithheld { kind: e.kind, code: e.code, mtu: e.word as u16 });
+            return cx.count("icmp-errors-withheld");
         }
         if !self.errors.take(cx.now) {
             return cx.count("icmp-errors-rate-limited");

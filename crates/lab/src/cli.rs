@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{capture, check, enter, holder, link, plan, show, signal, state, up};
+use crate::{capture, check, enter, holder, journey, link, plan, show, signal, state, up};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -80,6 +80,8 @@ enum Command {
         #[arg(short, long, default_value = "-")]
         write: String,
     },
+    /// Fetch a page, and tell the way of its packets: where each went, what changed, and why
+    Journey(journey::Args),
     /// Tables and counters of a node's role
     Show {
         /// The node
@@ -141,6 +143,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<String>,
     },
+    /// (internal) Capture at kernel hosts, for a collector
+    #[command(hide = true)]
+    Watch,
+    /// (internal) … from inside a lab
+    #[command(hide = true)]
+    WatchInside {
+        /// `node=number=interface`
+        ports: Vec<String>,
+    },
     /// (internal) Capture from inside a lab
     #[command(hide = true)]
     CaptureInside {
@@ -168,6 +179,13 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Curl { args } => enter::curl(&state::pick(name)?, &args),
         Command::Exec { node, command } => enter::exec(&state::pick(name)?, &node, &command),
         Command::Capture { ports, write } => capture::capture(&state::pick(name)?, &ports, &write),
+        Command::Journey(args) => journey::journey(&state::pick(name)?, &args),
+        Command::Watch => {
+            let r = state::pick(name)?;
+            let f = crate::file::parse(&r.text()?).map_err(|e| anyhow::anyhow!("{e}"))?;
+            journey::hosts::watch(&r, &journey::topo::topology(&r.name, &f))
+        }
+        Command::WatchInside { ports } => journey::hosts::inside(&ports),
         Command::Show { node, what, json } => show::show(&state::pick(name)?, &node, what.as_deref(), json),
         Command::Act { node, words } => show::command(&state::pick(name)?, &node, words),
         Command::Link { port, words } => link::link(&state::pick(name)?, &port, words),

@@ -9,6 +9,7 @@ mod cli;
 mod enter;
 mod file;
 mod holder;
+mod journey;
 mod link;
 mod machine;
 mod ordered;

@@ -61,6 +61,20 @@ impl ClockState {
     }
 }
 
+/// Nanoseconds of the Unix epoch's clock at the zero of [`raw`], as things are now.
+pub fn epoch_of_raw() -> u64 {
+    let wall = || {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+    };
+    // The read that was interrupted least is the truest.
+    let best = (0..5).map(|_| {
+        let (a, w, b) = (raw(), wall(), raw());
+        (b - a, w.saturating_sub(a + (b - a) / 2))
+    });
+    best.min().map_or(0, |(_, o)| o)
+}
+
 /// `CLOCK_MONOTONIC` in nanoseconds, which never stands.
 pub fn raw() -> u64 {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

@@ -50,7 +50,8 @@ impl Router {
     /// # Errors
     /// If the settings name a port that is not there, or contradict each other.
     pub fn new(config: &NodeConfig, s: Settings) -> anyhow::Result<Router> {
-        let hop = IpHop::new(config, &s.routes)?;
+        let mut hop = IpHop::new(config, &s.routes)?;
+        hop.unreachables = !s.silent;
         let index_of = |name: &str| -> anyhow::Result<usize> {
             let (port, _) = config.need_port(name)?;
             hop.interface_of(port).ok_or_else(|| anyhow::anyhow!("port `{name}` has no address"))
@@ -163,13 +164,26 @@ impl Router {
 
     fn dns_question(&mut self, cx: &mut Cx<'_>, p: Packet) {
         let wan = self.outside_address();
+        if wan.is_none() {
+            self.say_down(cx, &p.frame);
+        }
         let out = self.dns.as_mut().and_then(|d| d.question(cx, p, wan));
         if let Some(f) = out {
             self.hop.originate(cx, &mut self.wan, f, Cause::Control { protocol: Protocol::Dns });
         }
     }
 
+    /// Says why there is no way out.
+    fn say_down(&self, cx: &mut Cx<'_>, f: &Frame) {
+        if let Some(Status::Waiting(why) | Status::Failed(why)) = self.wan.client.as_ref().map(Client::status) {
+            cx.say(f, || Cause::WanDown { why });
+        }
+    }
+
     fn forward(&mut self, cx: &mut Cx<'_>, p: Packet, from: Ipv4Addr) {
+        if self.hop.fib.lookup(p.header.dst).is_none() {
+            self.say_down(cx, &p.frame);
+        }
         let Some((mut p, route)) = self.hop.check(cx, &mut self.wan, p, from) else { return };
         let leaves = match (&self.nat, route) {
             (Some((_, Outside::Session)), Route::Link(_)) => true,

@@ -11,6 +11,9 @@ use std::time::Duration;
 pub struct Settings {
     /// Static routes.
     pub routes: Vec<StaticRoute>,
+    /// Keep silent where an ICMP unreachable is due, "fragmentation needed" among
+    /// them, as careless operators have their routers do.
+    pub silent: bool,
     /// Translate everything that leaves by this port (an Ethernet port with an
     /// address, or the PPPoE client's).
     pub nat: Option<String>,

@@ -156,6 +156,20 @@ pub enum Cause {
         /// The MTU that "fragmentation needed" tells; else 0.
         mtu: u16,
     },
+    /// An ICMP error was due, and this device's settings forbid it.
+    ErrorWithheld {
+        /// Type.
+        kind: u8,
+        /// Code.
+        code: u8,
+        /// The MTU that "fragmentation needed" would have told; else 0.
+        mtu: u16,
+    },
+    /// The way out is down.
+    WanDown {
+        /// Why, in the link's own words.
+        why: String,
+    },
     /// A protocol's own message, sent by its state machine.
     Control {
         /// Protocol.

@@ -178,7 +178,9 @@ pub fn read_batch(bytes: &[u8]) -> Option<(Head, impl Iterator<Item = Record<'_>
     Some((head, records(rest)))
 }
 
-pub(super) fn put<T: Serialize>(buf: &mut Vec<u8>, value: &T) -> bool {
+/// Writes a head or a record behind what stands in `buf`; false, and nothing is
+/// written, if it cannot be.
+pub fn put<T: Serialize>(buf: &mut Vec<u8>, value: &T) -> bool {
     let before = buf.len();
     let done = postcard::to_io(value, &mut *buf).is_ok();
     if !done {

@@ -1,0 +1,390 @@
+//! The collector: joins what left a port with what came to the other end of its
+//! cable, gives every packet its number, and builds the tree of causes. No IO.
+
+use crate::flows::Flows;
+use crate::model::{Direction, End, Ended, Event, Lost, Packet, PacketId, Sight};
+use crate::topology::{PortAt, Topology};
+use node::trace::{Act, Cause, Origin};
+use node::{DropReason, Time};
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
+
+/// Frames of one node that are remembered after they ended: what comes of them
+/// may name them.
+const FRAMES: usize = 65_536;
+/// Frames on one wire that wait for their other end.
+const ON_WIRE: usize = 16_384;
+/// Sights after which a live collector forgets the oldest journeys.
+pub const SIGHTS: usize = 400_000;
+
+/// A record that owns what it tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub what: What,
+}
+
+/// As `node::Record`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A frame came.
+    In(u64, u8, Vec<u8>),
+    /// A frame was made.
+    Made(u64, Origin),
+    /// Something was said of a frame, or for an act.
+    Said(Option<u64>, Option<Act>, Cause),
+    /// A frame left.
+    Out(u64, u8, Cause, Vec<u8>),
+    /// A frame waits.
+    Held(u64, Cause),
+    /// A frame ended.
+    Dropped(Option<u64>, DropReason),
+    /// The node has a port.
+    Port(u8, String),
+    /// A kernel host's frame.
+    Host(u8, Direction, Vec<u8>),
+}
+
+impl Told {
+    /// An owned copy, of a kernel host's frame if `host`; one without a time happened
+    /// at `until`.
+    pub fn of(r: &node::Record<'_>, until: Time, host: bool) -> Told {
+        use node::Record;
+        let what = match r {
+            Record::In { port, bytes, .. } if host => What::Host(port.0, Direction::In, bytes.to_vec()),
+            Record::Out { port, bytes, .. } if host => What::Host(port.0, Direction::Out, bytes.to_vec()),
+            Record::In { seq, port, bytes, .. } => What::In(seq.0.get(), port.0, bytes.to_vec()),
+            Record::Made { seq, origin, .. } => What::Made(seq.0.get(), origin.clone()),
+            Record::Said { seq, act, cause, .. } => What::Said(seq.map(|s| s.0.get()), *act, cause.clone()),
+            Record::Out { seq, port, cause, bytes, .. } => What::Out(seq.0.get(), port.0, cause.clone(), bytes.to_vec()),
+            Record::Held { seq, cause, .. } => What::Held(seq.0.get(), cause.clone()),
+            Record::Dropped { seq, reason, .. } => What::Dropped(seq.map(|s| s.0.get()), *reason),
+            Record::Port { port, name } => What::Port(port.0, (*name).to_owned()),
+        };
+        Told { at: r.at().unwrap_or(until), what }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Frame {
+    packet: PacketId,
+    causes: Vec<Cause>,
+    held: Vec<(Time, Cause)>,
+}
+
+#[derive(Debug, Default)]
+struct Frames {
+    by_seq: HashMap<u64, Frame>,
+    order: VecDeque<u64>,
+}
+
+impl Frames {
+    fn put(&mut self, seq: u64, f: Frame) {
+        if self.by_seq.insert(seq, f).is_none() {
+            self.order.push_back(seq);
+        }
+        while self.order.len() > FRAMES {
+            if let Some(old) = self.order.pop_front() {
+                self.by_seq.remove(&old);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct OnWire {
+    hash: u64,
+    packet: PacketId,
+    at: Time,
+}
+
+/// The collector.
+#[derive(Debug, Default)]
+pub struct Collector {
+    /// The lab.
+    pub topology: Topology,
+    wires: HashMap<PortAt, PortAt>,
+    frames: Vec<Frames>,
+    on_wire: HashMap<PortAt, VecDeque<OnWire>>,
+    /// All packets by their numbers.
+    pub packets: BTreeMap<PacketId, Packet>,
+    /// All frames at ports, in the order of time.
+    pub sights: Vec<Sight>,
+    /// What nodes said.
+    pub events: Vec<Event>,
+    acts: HashMap<(u16, Act), u64>,
+    next_packet: PacketId,
+    next_journey: u64,
+    pub(crate) flows: Flows,
+    /// What was missed.
+    pub lost: Lost,
+    /// Nodes whose records are coming.
+    traced: Vec<bool>,
+}
+
+fn hash(b: &[u8]) -> u64 {
+    let mut h = DefaultHasher::new();
+    b.hash(&mut h);
+    h.finish()
+}
+
+impl Collector {
+    /// A collector for a lab.
+    pub fn new(topology: Topology) -> Collector {
+        let n = topology.nodes.len();
+        let wires = topology.wires();
+        let frames = (0..n).map(|_| Frames::default()).collect();
+        Collector { topology, wires, frames, next_packet: 1, next_journey: 1, traced: vec![false; n], ..Collector::default() }
+    }
+
+    /// Whether a node's frames are told at all.
+    pub fn set_traced(&mut self, node: u16, is: bool) {
+        if let Some(t) = self.traced.get_mut(usize::from(node)) {
+            *t = is;
+        }
+    }
+
+    fn is_traced(&self, node: u16) -> bool {
+        self.traced.get(usize::from(node)).copied().unwrap_or(false)
+    }
+
+    /// The journey of a node's act; its number is given when it is first asked for.
+    pub fn journey_of(&mut self, node: u16, act: Act) -> u64 {
+        let next = &mut self.next_journey;
+        *self.acts.entry((node, act)).or_insert_with(|| {
+            *next += 1;
+            *next - 1
+        })
+    }
+
+    pub(crate) fn new_journey(&mut self) -> u64 {
+        self.next_journey += 1;
+        self.next_journey - 1
+    }
+
+    /// A frame that came cannot be joined yet: what left the other end of the cable
+    /// has not been told.
+    pub fn must_wait(&self, node: u16, t: &Told) -> bool {
+        let (What::In(_, port, bytes) | What::Host(port, Direction::In, bytes)) = &t.what else { return false };
+        let Some(peer) = self.wires.get(&(node, *port)) else { return false };
+        if !self.is_traced(peer.0) {
+            return false;
+        }
+        let h = hash(bytes);
+        !self.on_wire.get(peer).is_some_and(|q| q.iter().any(|w| w.hash == h))
+    }
+
+    /// Takes the next record of a node.
+    pub fn take(&mut self, node: u16, t: Told) {
+        let n = usize::from(node);
+        if n >= self.frames.len() {
+            return;
+        }
+        match t.what {
+            What::In(seq, port, bytes) => {
+                let packet = self.arrived((node, port), &bytes).unwrap_or_else(|| {
+                    self.lost.unmatched += 1;
+                    self.new_packet(node, None, None, None)
+                });
+                self.frames[n].put(seq, Frame { packet, causes: Vec::new(), held: Vec::new() });
+                self.see(packet, (node, port), Direction::In, t.at, bytes, (Vec::new(), Vec::new()), seq);
+            }
+            What::Made(seq, origin) => self.made(node, seq, &origin),
+            What::Said(seq, act, cause) => {
+                let frame = seq.and_then(|s| self.frames[n].by_seq.get_mut(&s));
+                let packet = frame.as_ref().map(|f| f.packet);
+                if let Some(f) = frame {
+                    f.causes.push(cause.clone());
+                }
+                let journey = match act {
+                    Some(a) => Some(self.journey_of(node, a)),
+                    None => packet.and_then(|p| self.packets.get(&p)).and_then(|p| p.journey),
+                };
+                self.events.push(Event { node, at: t.at, packet, journey, cause });
+            }
+            What::Out(seq, port, cause, bytes) => {
+                let (packet, mut causes, held) = match self.frames[n].by_seq.get(&seq) {
+                    Some(f) => (f.packet, f.causes.clone(), f.held.clone()),
+                    // Made before the collector came, or its record was lost.
+                    None => (self.new_packet(node, None, None, None), Vec::new(), Vec::new()),
+                };
+                if causes.last() != Some(&cause) {
+                    causes.push(cause);
+                }
+                self.left((node, port), packet, t.at, &bytes);
+                self.see(packet, (node, port), Direction::Out, t.at, bytes, (causes, held), seq);
+            }
+            What::Held(seq, cause) => {
+                if let Some(f) = self.frames[n].by_seq.get_mut(&seq) {
+                    f.held.push((t.at, cause));
+                }
+            }
+            What::Dropped(seq, reason) => {
+                let frame = seq.and_then(|s| self.frames[n].by_seq.get(&s));
+                let Some((packet, causes)) = frame.map(|f| (f.packet, f.causes.clone())) else { return };
+                let end = End { node, at: t.at, how: Ended::Dropped(reason), causes };
+                if let Some(p) = self.packets.get_mut(&packet) {
+                    p.ends.push(end);
+                }
+            }
+            What::Host(port, direction, bytes) => self.host((node, port), direction, t.at, bytes),
+            What::Port(port, name) => {
+                self.topology.add_port((node, port), &name);
+                self.wires = self.topology.wires();
+            }
+        }
+    }
+
+    /// Takes a frame that a kernel host sent or got.
+    fn host(&mut self, at: PortAt, direction: Direction, time: Time, bytes: Vec<u8>) {
+        let packet = match direction {
+            Direction::In => self.arrived(at, &bytes).unwrap_or_else(|| self.new_packet(at.0, None, None, None)),
+            Direction::Out => {
+                let (journey, because, again) = self.flow_out(at.0, &bytes);
+                self.new_packet(at.0, journey, because, again)
+            }
+        };
+        match direction {
+            Direction::Out => {
+                self.flows.note_out(at.0, &bytes, packet);
+                self.left(at, packet, time, &bytes);
+            }
+            Direction::In => self.flow_in(at.0, &bytes, packet),
+        }
+        let causes = if direction == Direction::Out { vec![Cause::Socket] } else { Vec::new() };
+        self.see(packet, at, direction, time, bytes, (causes, Vec::new()), 0);
+    }
+
+    pub(crate) fn new_packet(&mut self, node: u16, journey: Option<u64>, because: Option<PacketId>, again: Option<PacketId>) -> PacketId {
+        let id = self.next_packet;
+        self.next_packet += 1;
+        let of = |p: Option<PacketId>| p.and_then(|p| self.packets.get(&p)).and_then(|p| p.journey);
+        let journey = journey.or_else(|| of(because)).or_else(|| of(again));
+        self.packets.insert(id, Packet { id, journey, because, again, node, sights: Vec::new(), ends: Vec::new() });
+        id
+    }
+
+    fn made(&mut self, node: u16, seq: u64, origin: &Origin) {
+        let n = usize::from(node);
+        let known = |f: &node::FrameSeq| self.frames[n].by_seq.get(&f.0.get()).cloned();
+        let fresh = |packet| Frame { packet, causes: Vec::new(), held: Vec::new() };
+        let frame = match origin {
+            Origin::Part(p) => known(p),
+            // The last part is the one that the others waited for.
+            Origin::Many(list) => list.iter().filter_map(&known).next_back(),
+            _ => None,
+        };
+        let frame = match (frame, origin) {
+            (Some(f), _) => f,
+            (None, Origin::Of(p)) => {
+                let because = known(p).map(|f| f.packet);
+                fresh(self.new_packet(node, None, because, None))
+            }
+            (None, Origin::Again(p)) => {
+                let first = known(p).map(|f| f.packet);
+                let because = first.and_then(|p| self.packets.get(&p)).and_then(|p| p.because);
+                fresh(self.new_packet(node, None, because, first))
+            }
+            (None, Origin::Act(a)) => {
+                let journey = self.journey_of(node, *a);
+                fresh(self.new_packet(node, Some(journey), None, None))
+            }
+            (None, _) => fresh(self.new_packet(node, None, None, None)),
+        };
+        self.frames[n].put(seq, frame);
+    }
+
+    fn left(&mut self, at: PortAt, packet: PacketId, time: Time, bytes: &[u8]) {
+        let q = self.on_wire.entry(at).or_default();
+        q.push_back(OnWire { hash: hash(bytes), packet, at: time });
+        if q.len() > ON_WIRE {
+            q.pop_front();
+        }
+    }
+
+    /// The packet that came to a port: what left the other end in this order. What
+    /// left before it and did not come is lost: a cable keeps the order.
+    fn arrived(&mut self, at: PortAt, bytes: &[u8]) -> Option<PacketId> {
+        let from = *self.wires.get(&at)?;
+        let h = hash(bytes);
+        let q = self.on_wire.get_mut(&from)?;
+        let i = q.iter().position(|w| w.hash == h)?;
+        let missing: Vec<OnWire> = q.drain(..i).collect();
+        let found = q.pop_front().map(|w| w.packet);
+        for w in missing {
+            self.lose(from, at, &w);
+        }
+        found
+    }
+
+    fn lose(&mut self, from: PortAt, to: PortAt, w: &OnWire) {
+        self.lost.frames += 1;
+        if let Some(p) = self.packets.get_mut(&w.packet) {
+            p.ends.push(End { node: from.0, at: w.at, how: Ended::Kernel { from, to }, causes: Vec::new() });
+        }
+    }
+
+    /// Counts what left a port long before `now` and has not come as lost.
+    pub fn settle(&mut self, now: Time, after: std::time::Duration) {
+        let mut gone = Vec::new();
+        for (from, q) in &mut self.on_wire {
+            while q.front().is_some_and(|w| now.since(w.at) > after) {
+                if let (Some(w), Some(to)) = (q.pop_front(), self.wires.get(from)) {
+                    gone.push((*from, *to, w));
+                }
+            }
+        }
+        for (from, to, w) in gone {
+            // Nobody tells what comes to a port whose node is not heard.
+            if self.is_traced(to.0) {
+                self.lose(from, to, &w);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "a sight is just these")]
+    fn see(
+        &mut self,
+        packet: PacketId,
+        port: PortAt,
+        direction: Direction,
+        at: Time,
+        bytes: Vec<u8>,
+        (causes, held): (Vec<Cause>, Vec<(Time, Cause)>),
+        frame: u64,
+    ) {
+        if let Some(p) = self.packets.get_mut(&packet) {
+            p.sights.push(self.sights.len());
+        }
+        self.sights.push(Sight { packet, port, direction, at, bytes, causes, held, frame });
+    }
+
+    /// Forgets everything seen so far, but not what is under way.
+    pub fn forget(&mut self) {
+        self.sights.clear();
+        self.events.clear();
+        for p in self.packets.values_mut() {
+            p.sights.clear();
+        }
+        let keep = self.next_packet.saturating_sub(20_000);
+        self.packets = self.packets.split_off(&keep);
+    }
+
+    /// Packets of a journey, in the order of their numbers.
+    pub fn of_journey(&self, journey: u64) -> impl Iterator<Item = &Packet> {
+        self.packets.values().filter(move |p| p.journey == Some(journey))
+    }
+
+    /// A packet's frames at ports.
+    pub fn sights_of<'a>(&'a self, p: &'a Packet) -> impl DoubleEndedIterator<Item = &'a Sight> {
+        p.sights.iter().filter_map(|i| self.sights.get(*i))
+    }
+
+    /// When something last happened in a journey.
+    pub fn last_of(&self, journey: u64) -> Option<Time> {
+        self.of_journey(journey).filter_map(|p| p.sights.last()).filter_map(|i| self.sights.get(*i)).map(|s| s.at).max()
+    }
+}

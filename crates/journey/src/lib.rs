@@ -1,0 +1,27 @@
+//! The journey of packets: what nodes trace is collected, joined to one tree, and
+//! told as a story, as a capture, as JSON or as a page.
+//!
+//! The central types are [`Collector`], which takes records in the order of time
+//! (that is [`Merge`]'s work) and gives every packet its number, and [`Story`].
+
+#![forbid(unsafe_code)]
+
+pub mod collect;
+pub mod diff;
+pub mod dissect;
+pub mod feed;
+mod flows;
+pub mod hops;
+pub mod merge;
+pub mod model;
+pub mod story;
+pub mod text;
+pub mod topology;
+pub mod words;
+
+pub use collect::Collector;
+pub use feed::Feed;
+pub use flows::FlowKey;
+pub use merge::Merge;
+pub use story::{About, Story};
+pub use topology::Topology;

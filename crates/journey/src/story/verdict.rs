@@ -1,0 +1,194 @@
+//! What was lost and sent again, and what the journey came to: its last line names
+//! the cause and the node.
+
+use super::{Item, Kind, Teller, hop};
+use crate::model::{End, Ended};
+use crate::words;
+use node::DropReason;
+use node::trace::Cause;
+
+/// Losses that are told one by one.
+const TOLD: usize = 12;
+
+impl<'a> Teller<'a> {
+    /// Ends of the journey's packets that are losses, in the order of time.
+    fn lost(&self) -> Vec<(u64, &'a End)> {
+        let mut v: Vec<(u64, &End)> = Vec::new();
+        let c = self.c;
+        for p in c.of_journey(self.about.journey) {
+            let arrived = p.ends.iter().any(|e| !e.is_loss());
+            for e in p.ends.iter().filter(|e| e.is_loss()) {
+                // A flooded copy that a stranger threw away is no loss of the packet.
+                let stray = arrived && matches!(e.how, Ended::Dropped(DropReason::NotForUs | DropReason::SamePort | DropReason::NoSocket));
+                if !stray {
+                    v.push((p.id, e));
+                }
+            }
+        }
+        v.sort_by_key(|(_, e)| e.at);
+        v
+    }
+
+    /// What was lost, what was sent again, and what the collector missed.
+    pub(super) fn losses(&mut self) {
+        let lost: Vec<(u64, String)> = self
+            .lost()
+            .iter()
+            .map(|(id, e)| (*id, format!("#{id} {}: {}", self.name(e.node), hop::ended(self.c, self.lang, e))))
+            .collect();
+        let pauses: Vec<u64> = self.c.sights.iter().filter(|s| s.held.iter().any(|(_, c)| *c == Cause::Paused)).map(|s| s.packet).collect();
+        let again: Vec<(u64, u64, String, bool)> = self
+            .seen
+            .iter()
+            .filter_map(|s| Some((s.p.id, s.p.again?, self.name(s.p.node).to_owned(), pauses.contains(&s.p.again?))))
+            .collect();
+        let missed = self.c.lost;
+        if lost.is_empty() && again.is_empty() && missed == crate::model::Lost::default() {
+            return;
+        }
+        self.stage("What did not go well", "잘되지 않은 일");
+        for (id, text) in lost.iter().take(TOLD) {
+            self.line(text.clone(), Some(*id));
+        }
+        if lost.len() > TOLD {
+            self.line(self.lang.pick(format!("and {} more were lost", lost.len() - TOLD), format!("그 밖에 {}개를 더 잃음", lost.len() - TOLD)), None);
+        }
+        for (id, first, node, paused) in again.iter().take(TOLD) {
+            let why = if *paused { self.lang.pick(": the pause caused it", ": 멈춤 때문") } else { "" };
+            self.line(self.lang.pick(format!("#{id} {node} sent again what #{first} carried{why}"), format!("#{id} {node}이(가) #{first}의 내용을 다시 보냄{why}")), Some(*id));
+        }
+        if again.len() > TOLD {
+            self.line(self.lang.pick(format!("and {} more were sent again", again.len() - TOLD), format!("그 밖에 {}개를 더 재전송함", again.len() - TOLD)), None);
+        }
+        if missed.records > 0 {
+            self.line(self.lang.pick(format!("{} records of the trace were lost: nodes had no room for them", missed.records), format!("추적 기록 {}개를 잃음: 노드에 둘 자리가 없었음", missed.records)), None);
+        }
+        if missed.frames > 0 {
+            self.line(self.lang.pick(format!("{} frames were lost by the kernel between two ports", missed.frames), format!("포트 사이에서 커널이 프레임 {}개를 잃음", missed.frames)), None);
+        }
+        if missed.unmatched > 0 {
+            self.line(self.lang.pick(format!("{} frames came from where nothing is traced", missed.unmatched), format!("추적되지 않는 곳에서 프레임 {}개가 옴", missed.unmatched)), None);
+        }
+    }
+
+    fn said(&self) -> impl DoubleEndedIterator<Item = (u16, &'a Cause)> + use<'a> {
+        let journey = self.about.journey;
+        self.c.events.iter().filter(move |e| e.journey == Some(journey)).map(|e| (e.node, &e.cause))
+    }
+
+    /// The story's last line.
+    pub(super) fn verdict(&mut self) {
+        let failed = self.said().find_map(|(_, c)| match c {
+            Cause::FetchFailed { why, .. } => Some(why.clone()),
+            _ => None,
+        });
+        let failed = failed.or_else(|| self.about.curl.as_ref().filter(|(_, _, e)| !e.is_empty()).map(|(_, _, e)| e.clone()));
+        let from_page = self.said().find_map(|(_, c)| match c {
+            Cause::PageReceived { status, bytes, .. } if !(300..400).contains(status) => Some((*status, *bytes)),
+            _ => None,
+        });
+        let page = from_page.or_else(|| self.about.curl.as_ref().filter(|(s, _, e)| *s > 0 && e.is_empty()).map(|(s, b, _)| (*s, *b)));
+        let (good, text) = match (failed, page) {
+            (None, Some((status, bytes))) => (status < 400, self.came(status, bytes)),
+            (Some(why), _) => (false, self.did_not_come(&why)),
+            (None, None) if self.about.unfinished => (false, self.did_not_come(self.lang.pick("no answer yet", "아직 응답이 없음"))),
+            (None, None) => (false, self.did_not_come(self.lang.pick("nothing came back", "아무것도 돌아오지 않음"))),
+        };
+        self.items.push(Item::Verdict { good, text });
+    }
+
+    fn came(&self, status: u16, bytes: u64) -> String {
+        let by = self.said().rev().find(|(_, c)| {
+            matches!(c, Cause::CacheStale { .. } | Cause::UpstreamFailed { .. })
+        });
+        // The first decision of a cache is the page's own; resources come later.
+        let first = self.said().find(|(_, c)| {
+            matches!(c, Cause::CacheHit { .. } | Cause::CacheMiss { .. } | Cause::CacheShared)
+        });
+        let revalidated = self.said().any(|(_, c)| *c == Cause::CacheRevalidated);
+        let server = self.said().find_map(|(n, c)| matches!(c, Cause::Responded { .. }).then(|| self.name(n).to_owned()));
+        let l = self.lang;
+        let how = match (by, first) {
+            (Some((n, c @ Cause::CacheStale { .. })), _) => {
+                let why = self.said().rev().find(|(_, c)| matches!(c, Cause::UpstreamFailed { .. })).map(|(_, c)| words::cause(l, c));
+                format!("{} {}{}", self.name(n), words::cause(l, c), why.map(|w| format!(": {w}")).unwrap_or_default())
+            }
+            (Some((n, c)), _) => {
+                let at = self.last_loss().map(|t| format!("; {t}")).unwrap_or_default();
+                format!("{}: {}{at}", self.name(n), words::cause(l, c))
+            }
+            (None, Some((n, Cause::CacheMiss { .. }))) if revalidated => format!("{}: {}", self.name(n), words::cause(l, &Cause::CacheRevalidated)),
+            (None, Some((n, Cause::CacheMiss { .. }))) => {
+                let s = server.unwrap_or_else(|| l.pick("the server", "서버").into());
+                l.pick(format!("{s} answered, since {} had no copy", self.name(n)), format!("{}에 사본이 없어 {s}이(가) 응답함", self.name(n)))
+            }
+            (None, Some((n, c))) => format!("{} {}", self.name(n), words::cause(l, c)),
+            (None, None) => {
+                let s = server.or_else(|| self.seen.iter().find(|s| s.kind == Kind::Response).map(|s| self.name(s.p.node).to_owned()));
+                s.map_or_else(String::new, |s| l.pick(format!("{s} answered"), format!("{s}이(가) 응답함")))
+            }
+        };
+        l.pick(format!("status {status}, {bytes} bytes: {how}"), format!("상태 {status}, {bytes}바이트: {how}"))
+    }
+
+    fn did_not_come(&self, why: &str) -> String {
+        let l = self.lang;
+        let cause = self.root_cause();
+        match cause {
+            Some(c) => l.pick(format!("no page ({why}): {c}"), format!("페이지 없음 ({why}): {c}")),
+            None => l.pick(format!("no page: {why}"), format!("페이지 없음: {why}")),
+        }
+    }
+
+    /// The node and the cause that kept the page away.
+    fn root_cause(&self) -> Option<String> {
+        let l = self.lang;
+        if let Some((n, c)) = self.said().rev().find(|(_, c)| matches!(c, Cause::WanDown { .. })) {
+            return Some(format!("{}: {}", self.name(n), words::cause(l, c)));
+        }
+        let no_name = self.said().any(|(_, c)| matches!(c, Cause::NameFailed { .. }));
+        if no_name {
+            // Who said so: the last in the row of answers that has an answer as its reason.
+            let answers = self.seen.iter().filter(|s| s.kind == Kind::Dns && s.get("DNS", "rcode").is_some());
+            let first = answers.min_by_key(|s| s.p.sights.first().copied());
+            if let Some(s) = first {
+                let title = s.layers.iter().find(|l| l.name == "DNS").map_or("", |l| l.title.as_str());
+                let node = self.name(s.p.node);
+                return Some(l.pick(format!("{node} gave the {title}"), format!("{node}의 {title}")));
+            }
+        }
+        if let Some(e) = self.last_loss() {
+            return Some(e);
+        }
+        let reset = self.seen.iter().rev().find(|s| s.kind == Kind::Closing && s.get("TCP", "flags").is_some_and(|f| f.contains("RST")) && s.p.node != self.about.from);
+        if let Some(s) = reset {
+            return Some(l.pick(format!("{} refused the connection", self.name(s.p.node)), format!("{}이(가) 연결을 거절함", self.name(s.p.node))));
+        }
+        let error = self.seen.iter().rev().find(|s| s.kind == Kind::Error);
+        if let Some(s) = error {
+            return Some(format!("{}: {}", self.name(s.p.node), s.title));
+        }
+        // A frame that left and of which nothing more is known points to who is silent.
+        let silent = self.seen.iter().rev().find(|s| s.p.ends.is_empty()).and_then(|s| s.p.sights.last()).and_then(|i| self.c.sights.get(*i));
+        silent.map(|s| {
+            let to = self.c.topology.wires().get(&s.port).map(|p| self.c.topology.full(*p)).unwrap_or_default();
+            l.pick(format!("nothing was heard from {to}"), format!("{to}에서 아무 소식이 없음"))
+        })
+    }
+
+    /// The last loss, with node, reason and rule.
+    fn last_loss(&self) -> Option<String> {
+        let lost = self.lost();
+        // A loss in a queue that was made good again is not what kept the page away, if there is another.
+        let heavy = |e: &End| !matches!(e.how, Ended::Dropped(DropReason::LinkLoss | DropReason::QueueFull | DropReason::NoSocket));
+        let (id, e) = lost.iter().rev().find(|(_, e)| heavy(e)).or(lost.last())?;
+        let rule = e.causes.iter().find(|c| matches!(c, Cause::Denied { .. } | Cause::ErrorWithheld { .. })).map(|c| format!("; {}", words::cause(self.lang, c)));
+        let title = self.seen.iter().find(|s| s.p.id == *id).map_or(String::new(), |s| format!("{} {}", s.protocol, s.title));
+        let how = hop::ended(self.c, self.lang, e);
+        let node = self.name(e.node);
+        Some(self.lang.pick(
+            format!("{node} {how}{} (packet {id}, {title})", rule.clone().unwrap_or_default()),
+            format!("{node}: {how}{} (패킷 {id}, {title})", rule.unwrap_or_default()),
+        ))
+    }
+}

@@ -1,0 +1,66 @@
+//! What is said of causes, reasons and stages, in English and in Korean.
+
+mod cause;
+mod reason;
+
+pub use cause::{cause, change};
+pub use reason::reason;
+
+use serde::Serialize;
+
+/// A language.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lang {
+    /// English.
+    #[default]
+    En,
+    /// Korean.
+    Ko,
+}
+
+impl Lang {
+    /// The one that the environment asks for (POSIX: `LC_ALL`, `LC_MESSAGES`, `LANG`).
+    pub fn of_environment() -> Lang {
+        let set = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|v| std::env::var(v).ok().filter(|s| !s.is_empty()));
+        if set.is_some_and(|s| s.starts_with("ko")) { Lang::Ko } else { Lang::En }
+    }
+
+    /// The text in this language.
+    pub fn pick<T>(self, en: T, ko: T) -> T {
+        match self {
+            Lang::En => en,
+            Lang::Ko => ko,
+        }
+    }
+}
+
+impl std::str::FromStr for Lang {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Lang, String> {
+        match s {
+            "en" => Ok(Lang::En),
+            "ko" => Ok(Lang::Ko),
+            _ => Err(format!("`{s}` is no language here, expected `en` or `ko`")),
+        }
+    }
+}
+
+/// A device in a word.
+pub fn role(lang: Lang, role: Option<&str>) -> &str {
+    match role {
+        None => lang.pick("host", "호스트"),
+        Some("client") => lang.pick("browser", "브라우저"),
+        Some("switch") => lang.pick("switching hub", "스위칭 허브"),
+        Some("router") => lang.pick("router", "라우터"),
+        Some("adsl-modem") => lang.pick("ADSL modem", "ADSL 모뎀"),
+        Some("dslam") => lang.pick("DSLAM", "DSLAM"),
+        Some("bras-pppoe") => lang.pick("access server", "BAS 접속 서버"),
+        Some("firewall") => lang.pick("firewall", "방화벽"),
+        Some("cache-proxy") => lang.pick("cache server", "캐시 서버"),
+        Some("httpd") => lang.pick("web server", "웹 서버"),
+        Some("dns") => lang.pick("name server", "네임 서버"),
+        Some("cable") => lang.pick("cable", "케이블"),
+        Some(other) => other,
+    }
+}

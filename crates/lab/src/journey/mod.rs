@@ -1,0 +1,240 @@
+//! `lab journey`: a fetch, and the story of its packets.
+
+pub(crate) mod hosts;
+pub(crate) mod topo;
+mod visit;
+
+use crate::enter;
+use crate::file::{LabFile, parse};
+use crate::plan::RUN;
+use crate::state::Running;
+use anyhow::{Context, Result, bail};
+use journey::words::Lang;
+use journey::{About, Collector, Feed, Story, text};
+use node::Time;
+use node::trace::Act;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::{Child, ExitCode};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+use visit::Said;
+
+/// The command's arguments.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The page, e.g. http://www.example.com/
+    #[arg(required_unless_present = "packet")]
+    url: Option<String>,
+    /// The node that asks: a client, or a kernel host
+    #[arg(long, value_name = "NODE")]
+    from: Option<String>,
+    /// The story's language: en or ko (default: by the locale)
+    #[arg(long)]
+    lang: Option<Lang>,
+    /// A line a hop
+    #[arg(short, long)]
+    brief: bool,
+    /// Only the way of this packet; without a URL: of the last journey
+    #[arg(short, long, value_name = "N")]
+    packet: Option<u64>,
+    /// The whole journey as JSON (docs/journey.md)
+    #[arg(long)]
+    json: bool,
+    /// Write a capture of every hop to this file (- is standard output)
+    #[arg(long, value_name = "FILE")]
+    pcapng: Option<PathBuf>,
+    /// Write a page to this file that shows the journey
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Tell the story after so many seconds, even if no answer has come
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    give_up: u64,
+    /// Colours: auto, always or never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: clap::ColorChoice,
+}
+
+/// How long packets may still come after the page.
+const QUIET: Duration = Duration::from_millis(150);
+/// … at most.
+const REST: Duration = Duration::from_secs(2);
+/// A frame that has not come for so long is lost.
+const LOST: Duration = Duration::from_millis(500);
+/// How long nodes may take to answer the collector.
+const REACH: Duration = Duration::from_secs(3);
+
+/// A collector at work on a lab.
+pub(crate) struct Collecting {
+    pub(crate) c: Collector,
+    pub(crate) feed: Feed,
+    hosts: Option<Child>,
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        if let Some(h) = &mut self.hosts {
+            let _ = h.kill();
+            let _ = h.wait();
+        }
+    }
+}
+
+impl Collecting {
+    /// Reaches all nodes of a lab.
+    pub(crate) fn start(r: &Running, f: &LabFile) -> Result<Collecting> {
+        // Frames bear the lab's time, and so must what is compared with them.
+        clock_of(r).set();
+        let mut c = Collector::new(topo::topology(&r.name, f));
+        let mut hosts = match c.topology.nodes.iter().any(|n| n.is_host()) {
+            true => Some(hosts::start(r)?),
+            false => None,
+        };
+        let pipe = hosts.as_mut().and_then(|h| h.stdout.take());
+        let feed = Feed::new(&c, &r.path(RUN), pipe)?;
+        let mut all = Collecting { c, feed, hosts };
+        all.reach()?;
+        Ok(all)
+    }
+
+    /// Waits until every node that runs has answered.
+    fn reach(&mut self) -> Result<()> {
+        let end = Instant::now() + REACH;
+        while !self.feed.ready(&self.c) && Instant::now() < end {
+            self.feed.turn(&mut self.c, QUIET)?;
+        }
+        Ok(())
+    }
+
+    /// Nodes that tell nothing.
+    pub(crate) fn silent(&self) -> Vec<String> {
+        let missing = self.feed.missing(&self.c);
+        missing.filter(|n| *n != journey::topology::CABLE).map(str::to_owned).collect()
+    }
+}
+
+/// How the lab's clock goes.
+pub(crate) fn clock_of(r: &Running) -> port::time::ClockState {
+    let text = std::fs::read(r.path(&format!("{RUN}/clock.json"))).ok();
+    text.and_then(|t| serde_json::from_slice(&t).ok()).unwrap_or_default()
+}
+
+/// Who asks: the node named, else the lab's client, else its first kernel host.
+fn asker(r: &Running, f: &LabFile, named: Option<&str>) -> Result<(String, bool)> {
+    if let Some(n) = named {
+        enter::known(r, n)?;
+        let spec = f.nodes.get(n).with_context(|| format!("`{n}` is no node of the lab file"))?;
+        let client = spec.role.as_ref().is_some_and(|r| r.get_ref() == "client");
+        if !client && !spec.is_host() {
+            bail!("`{n}` fetches no pages: it is neither a client nor a kernel host");
+        }
+        return Ok((n.to_owned(), client));
+    }
+    let client = f.nodes.iter().find(|(_, n)| n.role.as_ref().is_some_and(|r| r.get_ref() == "client"));
+    let host = || f.nodes.iter().find(|(_, n)| n.is_host());
+    match client {
+        Some((n, _)) => Ok((n.to_owned(), true)),
+        None => host().map(|(n, _)| (n.to_owned(), false)).context("this lab has neither a client nor a kernel host"),
+    }
+}
+
+/// What came of the fetch.
+#[derive(Default)]
+struct Outcome {
+    act: Option<u64>,
+    curl: Option<(u16, u64, String)>,
+    local: Option<(u16, String)>,
+    over: bool,
+}
+
+/// Runs the fetch and collects until it and what it brought about are over.
+fn run(all: &mut Collecting, said: &Receiver<Said>, node: u16, give_up: Duration) -> Result<Outcome> {
+    let mut o = Outcome::default();
+    let end = Instant::now() + give_up;
+    while !o.over && Instant::now() < end {
+        all.feed.turn(&mut all.c, QUIET)?;
+        while let Ok(s) = said.try_recv() {
+            match s {
+                Said::Act(n) => o.act = Some(n),
+                Said::Drawn(_) => {}
+                Said::Failed(_) => {}
+                Said::Curl { local_port, remote, status, bytes, error, .. } => {
+                    o.curl = Some((status, bytes, error));
+                    o.local = Some((local_port, remote));
+                }
+                Said::End => o.over = true,
+            }
+        }
+    }
+    // What is under way may still arrive: acknowledgements, the ends of connections.
+    let rest = Instant::now() + REST;
+    let mut quiet = (all.c.sights.len(), Instant::now());
+    while Instant::now() < rest && quiet.1.elapsed() < QUIET {
+        all.feed.turn(&mut all.c, QUIET)?;
+        let n = match o.act {
+            Some(a) => {
+                let j = all.c.journey_of(node, Act(a));
+                all.c.of_journey(j).map(|p| p.sights.len()).sum()
+            }
+            None => all.c.sights.len(),
+        };
+        if n != quiet.0 {
+            quiet = (n, Instant::now());
+        }
+    }
+    all.feed.catch_up(&mut all.c, REST)?;
+    all.feed.finish(&mut all.c);
+    all.c.settle(Time::monotonic(), LOST);
+    Ok(o)
+}
+
+/// The journey that a fetch was: the client's act, or what of a kernel host's flows
+/// belongs to it.
+fn number(all: &mut Collecting, node: u16, o: &Outcome, url: &str, start: Time) -> u64 {
+    if let Some(a) = o.act {
+        return all.c.journey_of(node, Act(a));
+    }
+    let host = url.strip_prefix("http://").unwrap_or(url).split(['/', ':', '?']).next().unwrap_or("").to_lowercase();
+    all.c.gather(node, o.local.as_ref().map(|(p, r)| (*p, r.as_str())), &host, start)
+}
+
+/// Runs the command.
+pub(crate) fn journey(r: &Running, a: &Args) -> Result<ExitCode> {
+    let f = parse(&r.text()?).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let lang = a.lang.unwrap_or_else(Lang::of_environment);
+    let Some(url) = a.url.as_deref() else { bail!("which page? e.g. lab journey http://www.example.com/") };
+    visit::check(url)?;
+    let (name, is_client) = asker(r, &f, a.from.as_deref())?;
+    let mut all = Collecting::start(r, &f)?;
+    let silent = all.silent();
+    if !silent.is_empty() {
+        eprintln!("lab: these nodes tell nothing, their roles do not run: {}", silent.join(", "));
+    }
+    let node = all.c.topology.node(&name).context("the node that asks")?;
+    let start = Time::monotonic();
+    let said = if is_client { visit::client(r, &name, url)? } else { visit::curl(r, &name, url)? };
+    let o = run(&mut all, &said, node, Duration::from_secs(a.give_up))?;
+    let journey = number(&mut all, node, &o, url, start);
+    let about = About { journey, url: url.to_owned(), from: node, start, curl: o.curl.clone(), unfinished: !o.over };
+    let story = match a.packet {
+        Some(n) => Story::of_packet(&all.c, n, start, lang).with_context(|| format!("there was no packet {n}"))?,
+        None => Story::tell(&all.c, &about, lang),
+    };
+    show(&story, a)?;
+    let good = Story::tell(&all.c, &about, lang).last().is_some_and(|(good, _)| good);
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show(story: &Story, a: &Args) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let colour = match a.color {
+        clap::ColorChoice::Auto => out.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        clap::ColorChoice::Always => true,
+        clap::ColorChoice::Never => false,
+    };
+    let t = text::write(story, text::Style { colour, brief: a.brief });
+    match out.write_all(t.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
+}
