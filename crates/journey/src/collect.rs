@@ -6,6 +6,7 @@ use crate::model::{Direction, End, Ended, Event, Lost, Packet, PacketId, Sight};
 use crate::topology::{PortAt, Topology};
 use node::trace::{Act, Cause, Origin};
 use node::{DropReason, Time};
+use serde::{Deserialize, Serialize};
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -19,7 +20,7 @@ const ON_WIRE: usize = 16_384;
 pub const SIGHTS: usize = 400_000;
 
 /// A record that owns what it tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     /// When.
     pub at: Time,
@@ -28,16 +29,16 @@ pub struct Told {
 }
 
 /// As `node::Record`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// A frame came.
-    In(u64, u8, Vec<u8>),
+    In(u64, u8, #[serde(with = "serde_bytes")] Vec<u8>),
     /// A frame was made.
     Made(u64, Origin),
     /// Something was said of a frame, or for an act.
     Said(Option<u64>, Option<Act>, Cause),
     /// A frame left.
-    Out(u64, u8, Cause, Vec<u8>),
+    Out(u64, u8, Cause, #[serde(with = "serde_bytes")] Vec<u8>),
     /// A frame waits.
     Held(u64, Cause),
     /// A frame ended.
@@ -45,7 +46,7 @@ pub enum What {
     /// The node has a port.
     Port(u8, String),
     /// A kernel host's frame.
-    Host(u8, Direction, Vec<u8>),
+    Host(u8, Direction, #[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 impl Told {
@@ -123,6 +124,8 @@ pub struct Collector {
     pub lost: Lost,
     /// Nodes whose records are coming.
     traced: Vec<bool>,
+    /// All that was taken, if it is to be kept.
+    tape: Option<Vec<(u16, Told)>>,
 }
 
 fn hash(b: &[u8]) -> u64 {
@@ -138,6 +141,16 @@ impl Collector {
         let wires = topology.wires();
         let frames = (0..n).map(|_| Frames::default()).collect();
         Collector { topology, wires, frames, next_packet: 1, next_journey: 1, traced: vec![false; n], ..Collector::default() }
+    }
+
+    /// Keeps all that is taken from now on.
+    pub fn keep(&mut self) {
+        self.tape = Some(Vec::new());
+    }
+
+    /// What was kept.
+    pub fn tape(&self) -> &[(u16, Told)] {
+        self.tape.as_deref().unwrap_or_default()
     }
 
     /// Whether a node's frames are told at all.
@@ -182,6 +195,9 @@ impl Collector {
         let n = usize::from(node);
         if n >= self.frames.len() {
             return;
+        }
+        if let Some(tape) = &mut self.tape {
+            tape.push((node, t.clone()));
         }
         match t.what {
             What::In(seq, port, bytes) => {

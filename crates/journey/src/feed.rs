@@ -143,6 +143,14 @@ impl Feed {
         Ok(())
     }
 
+    /// Takes a frame of a kernel host that somebody else captured, and until when that
+    /// is all.
+    pub fn host(&mut self, c: &mut Collector, node: u16, told: Option<Told>, until: Time) {
+        c.set_traced(node, true);
+        self.merge.set_live(node, true);
+        self.merge.push(node, told.into_iter(), until);
+    }
+
     /// Hands over whatever is left.
     pub fn finish(&mut self, c: &mut Collector) {
         self.merge.release(c, true);

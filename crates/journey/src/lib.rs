@@ -9,12 +9,17 @@
 pub mod collect;
 pub mod diff;
 pub mod dissect;
+pub mod export;
 pub mod feed;
+pub mod filter;
 mod flows;
 pub mod hops;
+pub mod json;
 pub mod merge;
 pub mod model;
+pub mod pcapng;
 pub mod story;
+pub mod tape;
 pub mod text;
 pub mod topology;
 pub mod words;

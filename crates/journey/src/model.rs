@@ -3,13 +3,14 @@
 use crate::topology::PortAt;
 use node::trace::Cause;
 use node::{DropReason, Time};
+use serde::{Deserialize, Serialize};
 
 /// A packet's number: the same at every port, through translation, encapsulation,
 /// cells and fragments.
 pub type PacketId = u64;
 
 /// Which way a frame went at a port, as its node sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Direction {
     /// It came.
     In,
@@ -107,7 +108,7 @@ pub struct Event {
 }
 
 /// What the collector missed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
     /// Records that nodes had no room for.
     pub records: u64,

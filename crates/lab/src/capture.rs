@@ -1,12 +1,17 @@
-//! `lab capture`: every port of a lab in one pcapng, live.
+//! `lab capture`: every port of a lab in one pcapng, live, each frame with what the
+//! collector knows of it.
 
 use crate::aal5::Derived;
+use crate::annotate::Annotator;
 use crate::enter;
 use crate::file::parse;
-use crate::pcapng::{self, Interface, LinkType};
 use crate::plan::{RUN, plan};
 use crate::state::Running;
 use anyhow::{Context, Result, bail};
+use journey::export;
+use journey::pcapng::{self, Interface, LinkType, Notes};
+use journey::topology::{PortAt, Topology};
+use node::Time;
 use port::CaptureSocket;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -25,6 +30,26 @@ const HOLD: Duration = Duration::from_millis(20);
 /// How often it is looked whether the capture is to end.
 const LOOK: Duration = Duration::from_millis(20);
 const SNAP: usize = 128 * 1024;
+/// … and this long for what the collector knows of them.
+const LATE: Duration = Duration::from_millis(400);
+/// A kernel host's frame is stamped before it can be read; this is more than that takes.
+const MARGIN: Duration = Duration::from_millis(1);
+
+/// `lab capture-inside`'s arguments.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Inside {
+    /// `node.port=interface`
+    ports: Vec<String>,
+    /// Standard input is a folder: a file a port
+    #[arg(long)]
+    split: bool,
+    #[arg(long)]
+    name: String,
+    #[arg(long)]
+    follow: Option<String>,
+    #[arg(long)]
+    plain: bool,
+}
 
 /// Marks a port of a phone line whose cells are put together besides.
 const DERIVE: &str = "+aal5";
@@ -79,12 +104,40 @@ fn select(r: &Running, wanted: &[String]) -> Result<Vec<String>> {
     Ok(mark(out))
 }
 
+/// How to capture.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// NODE or NODE.PORT
+    ports: Vec<String>,
+    /// A file, a folder (ends with /: a file a port), or - for standard output
+    #[arg(short, long, default_value = "-")]
+    write: String,
+    /// Only packets that match, through PPPoE, cells, tunnel and NAT: e.g. 'host 198.51.100.80 and tcp port 80'
+    #[arg(long, value_name = "FILTER")]
+    follow: Option<String>,
+    /// Bytes alone: no packet numbers and causes, nothing is traced
+    #[arg(long, conflicts_with = "follow")]
+    plain: bool,
+}
+
 /// Runs the command.
-pub(crate) fn capture(r: &Running, wanted: &[String], to: &str) -> Result<ExitCode> {
+pub(crate) fn capture(r: &Running, a: &Args) -> Result<ExitCode> {
+    let (wanted, to) = (&a.ports, a.write.as_str());
     let ports = select(r, wanted)?;
+    if let Some(f) = &a.follow {
+        let file = parse(&r.text()?).map_err(|e| anyhow::anyhow!("{e}"))?;
+        let t = crate::journey::topo::topology(&r.name, &file);
+        journey::filter::Filter::parse(f, &t).map_err(|e| anyhow::anyhow!("--follow: {e}"))?;
+    }
     let split = to.ends_with('/') || std::path::Path::new(to).is_dir();
     let mut c = Command::new("setpriv");
-    c.args(["--pdeathsig", "KILL"]).arg(format!("{RUN}/bin/lab")).arg("capture-inside").args(&ports);
+    c.args(["--pdeathsig", "KILL"]).arg(format!("{RUN}/bin/lab")).arg("capture-inside").args(&ports).args(["--name", &r.name]);
+    if let Some(f) = &a.follow {
+        c.args(["--follow", f]);
+    }
+    if a.plain {
+        c.arg("--plain");
+    }
     if split {
         std::fs::create_dir_all(to).with_context(|| to.to_owned())?;
         c.arg("--split").stdin(File::open(to).with_context(|| to.to_owned())?);
@@ -106,6 +159,10 @@ pub(crate) fn capture(r: &Running, wanted: &[String], to: &str) -> Result<ExitCo
 struct Open {
     name: String,
     socket: CaptureSocket,
+    /// Its place in the lab, and whether a kernel host's stack is behind it.
+    at: Option<(PortAt, bool)>,
+    /// Only the collector wants to know of it.
+    hidden: bool,
     received: u64,
     dropped: u64,
     /// The number of its derived interface, and what is under way there.
@@ -119,7 +176,7 @@ fn open(spec: &str) -> Result<Open> {
     let ns = File::open(format!("/run/netns/{node}")).with_context(|| format!("the namespace of `{node}`"))?;
     move_into_link_name_space(ns.as_fd(), Some(LinkNameSpaceType::Network)).with_context(|| format!("entering `{node}`"))?;
     let socket = CaptureSocket::open(interface).with_context(|| format!("capturing at {name}"))?;
-    Ok(Open { name: name.to_owned(), socket, received: 0, dropped: 0, derived: derives.then(|| (0, Derived::default())) })
+    Ok(Open { name: name.to_owned(), socket, at: None, hidden: false, received: 0, dropped: 0, derived: derives.then(|| (0, Derived::default())) })
 }
 
 /// Where frames go: one file, or a file a port.
@@ -144,21 +201,25 @@ impl Sink {
     }
 }
 
-fn sink(ports: &mut [Open], split: bool) -> Result<Sink> {
+fn sink(ports: &mut [Open], split: bool, t: &Topology) -> Result<Sink> {
+    let (known, _) = export::interfaces(t);
     let mut all: Vec<Interface> = ports
         .iter()
-        .map(|p| Interface { name: p.name.clone(), description: format!("port {}", p.name), link: LinkType::Ethernet })
+        .map(|p| {
+            let known = known.iter().find(|i| i.name == p.name).cloned();
+            known.unwrap_or_else(|| Interface { name: p.name.clone(), description: format!("port {}", p.name), speed: None, link: LinkType::Ethernet })
+        })
         .collect();
     for p in ports.iter_mut() {
         if let Some((number, _)) = &mut p.derived {
             *number = all.len();
             let description = format!("AAL5 of the cells at port {}", p.name);
-            all.push(Interface { name: format!("{}/aal5", p.name), description, link: LinkType::SunAtm });
+            all.push(Interface { name: format!("{}/aal5", p.name), description, speed: None, link: LinkType::SunAtm });
         }
     }
     if !split {
         let mut w = BufWriter::with_capacity(1 << 20, io::stdout());
-        pcapng::head(&mut w, &all)?;
+        pcapng::head(&mut w, &all, &t.names)?;
         return Ok(Sink::One(w));
     }
     let dir = io::stdin();
@@ -168,7 +229,7 @@ fn sink(ports: &mut [Open], split: bool) -> Result<Sink> {
         let fd =
             rustix::fs::openat(dir.as_fd(), format!("{}.pcapng", i.name.replace('/', "-")), flags, rustix::fs::Mode::from_raw_mode(0o644))?;
         let mut w = BufWriter::new(File::from(fd));
-        pcapng::head(&mut w, &[i])?;
+        pcapng::head(&mut w, &[i], &t.names)?;
         files.push(w);
     }
     Ok(Sink::Each(files))
@@ -191,56 +252,139 @@ fn stopper() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-type Waiting = BinaryHeap<Reverse<(Duration, u64, usize, bool, usize, Vec<u8>)>>;
+/// A frame that waits for older ones, and for what is known of it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Frame {
+    at: Duration,
+    count: u64,
+    port: usize,
+    /// As its node sees it.
+    outgoing: bool,
+    original: usize,
+    data: Vec<u8>,
+    /// The derived interface that it is for, instead of its port's own.
+    derived: Option<usize>,
+}
+
+type Waiting = BinaryHeap<Reverse<Frame>>;
 
 /// `lab capture-inside`: in the lab's namespaces, but not yet in any node's.
-pub(crate) fn inside(specs: &[String], split: bool) -> Result<ExitCode> {
-    let mut ports = specs.iter().map(|s| open(s)).collect::<Result<Vec<_>>>()?;
-    let mut out = sink(&mut ports, split)?;
+pub(crate) fn inside(a: &Inside) -> Result<ExitCode> {
+    let text = std::fs::read_to_string(format!("{RUN}/lab.toml"))?;
+    let file = parse(&text).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let t = crate::journey::topo::topology(&a.name, &file);
+    let mut ports = a.ports.iter().map(|s| open(s)).collect::<Result<Vec<_>>>()?;
+    let shown = ports.len();
+    let mut notes = if a.plain { None } else { Some(Annotator::new(&a.name, &file, a.follow.as_deref())?) };
+    if notes.is_some() {
+        // The collector sees kernel hosts only through captures.
+        for n in t.nodes.iter().filter(|n| n.is_host()) {
+            for p in &n.ports {
+                let name = format!("{}.{}", n.name, p.name);
+                if !ports.iter().any(|o| o.name == name) {
+                    ports.push(Open { hidden: true, ..open(&format!("{name}={}", p.name))? });
+                }
+            }
+        }
+    }
+    for p in &mut ports {
+        p.at = t.port(&p.name).map(|at| (at, t.nodes[usize::from(at.0)].is_host()));
+    }
+    let mut out = sink(&mut ports[..shown], a.split, &t)?;
     out.flush()?;
     let stop = stopper()?;
-    eprintln!("lab: capturing at {} ports", ports.len());
+    eprintln!("lab: capturing at {shown} ports");
     let mut waiting: Waiting = BinaryHeap::new();
     let mut count = 0u64;
     let mut scratch = vec![0; SNAP];
+    let mut ended: Option<Duration> = None;
     loop {
-        let ending = stop.load(Ordering::Relaxed);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        for (i, p) in ports.iter_mut().enumerate() {
-            // An interface that went away has no more to say.
-            while let Ok(Some(c)) = p.socket.recv(&mut scratch) {
-                count += 1;
-                p.received += 1;
-                if let Some((number, d)) = &mut p.derived {
-                    d.frame(&c.data, c.outgoing, |sdu| {
-                        count += 1;
-                        waiting.push(Reverse((c.at, count, *number, c.outgoing, sdu.len(), sdu)));
-                    });
-                }
-                waiting.push(Reverse((c.at, count, i, c.outgoing, c.original_len, c.data)));
-            }
+        if stop.load(Ordering::Relaxed) && ended.is_none() {
+            ended = Some(now);
         }
-        let until = if ending { Duration::MAX } else { now.saturating_sub(HOLD) };
-        if let Err(e) = release(&mut waiting, until, &mut out) {
+        read(&mut ports, &mut notes, &mut waiting, &mut count, &mut scratch);
+        if let Some(n) = &mut notes {
+            n.turn()?;
+        }
+        // At the end what was captured still waits for what is known of it, for a while.
+        let over = ended.is_some_and(|e| notes.is_none() || now - e > LATE);
+        if let Err(e) = release(&mut waiting, &ports, now, over, &mut notes, &mut out) {
             // Whoever read has had enough.
             return if e.kind() == io::ErrorKind::BrokenPipe { Ok(ExitCode::SUCCESS) } else { Err(e.into()) };
         }
-        if ending {
+        if ended.is_some() && (over || waiting.is_empty()) {
             break;
         }
         let soon = if waiting.is_empty() { 10 * LOOK } else { LOOK };
-        wait(&ports, soon, waiting.is_empty())?;
+        wait(&ports, if notes.is_some() { LOOK / 2 } else { soon }, waiting.is_empty())?;
     }
-    finish(&mut ports, &mut out)
+    finish(&mut ports[..shown], &mut out, notes.as_ref())
 }
 
-fn release(waiting: &mut Waiting, until: Duration, out: &mut Sink) -> io::Result<()> {
+/// Takes what came at every port.
+fn read(ports: &mut [Open], notes: &mut Option<Annotator>, waiting: &mut Waiting, count: &mut u64, scratch: &mut [u8]) {
+    let (epoch, clock) = (port::time::epoch_of_raw(), crate::journey::hosts::lab_clock());
+    let on_lab = |raw: u64| {
+        let t = Time::from_nanos(raw.saturating_sub(clock.paused));
+        clock.limit.map_or(t, |l| t.min(l))
+    };
+    let until = on_lab(port::time::raw()) - MARGIN;
+    let mut hosts = Vec::new();
+    for (i, p) in ports.iter_mut().enumerate() {
+        // An interface that went away has no more to say.
+        while let Ok(Some(c)) = p.socket.recv(scratch) {
+            *count += 1;
+            p.received += 1;
+            // A frame that goes out of a TAP goes to the role that holds it.
+            let outgoing = c.outgoing == p.at.is_some_and(|(_, host)| host);
+            if let (Some((at, true)), Some(n)) = (p.at, notes.as_mut()) {
+                n.host(at, outgoing, on_lab((c.at.as_nanos() as u64).saturating_sub(epoch)), &c.data);
+            }
+            if p.hidden {
+                continue;
+            }
+            if let Some((number, d)) = &mut p.derived {
+                d.frame(&c.data, outgoing, |data| {
+                    *count += 1;
+                    waiting.push(Reverse(Frame { at: c.at, count: *count, port: i, outgoing, original: data.len(), data, derived: Some(*number) }));
+                });
+            }
+            waiting.push(Reverse(Frame { at: c.at, count: *count, port: i, outgoing, original: c.original_len, data: c.data, derived: None }));
+        }
+        hosts.extend(p.at.filter(|(_, host)| *host).map(|(at, _)| at.0));
+    }
+    if let Some(n) = notes {
+        hosts.into_iter().for_each(|h| n.host_until(h, until));
+    }
+}
+
+fn release(waiting: &mut Waiting, ports: &[Open], now: Duration, over: bool, notes: &mut Option<Annotator>, out: &mut Sink) -> io::Result<()> {
     let mut any = false;
-    while waiting.peek().is_some_and(|Reverse(f)| f.0 <= until) {
-        let Some(Reverse((at, _, port, outgoing, original, data))) = waiting.pop() else { break };
-        let (w, id) = out.to(port);
-        pcapng::packet(w, id, at, outgoing, original, &data)?;
-        any = true;
+    while let Some(Reverse(f)) = waiting.peek() {
+        let age = now.saturating_sub(f.at);
+        if !over && age < HOLD {
+            break;
+        }
+        let place = ports[f.port].at;
+        let known = match (notes.as_mut(), place, f.derived) {
+            (Some(n), Some((at, _)), None) => n.notes(at, f.outgoing, &f.data),
+            _ => None,
+        };
+        if let (Some(n), None, Some((at, _)), None) = (notes.as_ref(), &known, place, f.derived)
+            && !over
+            && age < LATE
+            && n.tells(at.0)
+        {
+            break;
+        }
+        let Some(Reverse(f)) = waiting.pop() else { break };
+        let (told, packet) = known.map_or((Notes::default(), None), |(n, p)| (n, Some(p)));
+        if notes.as_mut().is_none_or(|n| n.wants(packet, &f.data)) {
+            let (w, id) = out.to(f.derived.unwrap_or(f.port));
+            pcapng::packet(w, id, f.at, f.outgoing, f.original, &f.data, &told)?;
+            any = true;
+        }
     }
     if any { out.flush() } else { Ok(()) }
 }
@@ -258,7 +402,7 @@ fn wait(ports: &[Open], most: Duration, idle: bool) -> Result<()> {
     }
 }
 
-fn finish(ports: &mut [Open], out: &mut Sink) -> Result<ExitCode> {
+fn finish(ports: &mut [Open], out: &mut Sink, notes: Option<&Annotator>) -> Result<ExitCode> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (mut frames, mut lost) = (0, 0);
     for (i, p) in ports.iter_mut().enumerate() {
@@ -269,6 +413,8 @@ fn finish(ports: &mut [Open], out: &mut Sink) -> Result<ExitCode> {
         lost += p.dropped;
     }
     out.flush()?;
-    eprintln!("lab: {frames} frames captured, {lost} lost by the kernel");
+    let records = notes.map_or(0, Annotator::lost);
+    let missing = if records > 0 { format!(", {records} records of the trace lost") } else { String::new() };
+    eprintln!("lab: {frames} frames captured, {lost} lost by the kernel{missing}");
     Ok(ExitCode::SUCCESS)
 }

@@ -73,13 +73,7 @@ enum Command {
         command: Vec<String>,
     },
     /// Capture at every port, or at those named, as pcapng
-    Capture {
-        /// NODE or NODE.PORT
-        ports: Vec<String>,
-        /// A file, a folder (ends with /: a file a port), or - for standard output
-        #[arg(short, long, default_value = "-")]
-        write: String,
-    },
+    Capture(capture::Args),
     /// Fetch a page, and tell the way of its packets: where each went, what changed, and why
     Journey(journey::Args),
     /// Tables and counters of a node's role
@@ -154,13 +148,7 @@ enum Command {
     },
     /// (internal) Capture from inside a lab
     #[command(hide = true)]
-    CaptureInside {
-        /// `node.port=interface`
-        ports: Vec<String>,
-        /// Standard input is a folder: a file a port
-        #[arg(long)]
-        split: bool,
-    },
+    CaptureInside(capture::Inside),
 }
 
 /// Runs a command.
@@ -178,7 +166,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Logs { node, follow } => state::logs(&state::pick(name)?, &node, follow),
         Command::Curl { args } => enter::curl(&state::pick(name)?, &args),
         Command::Exec { node, command } => enter::exec(&state::pick(name)?, &node, &command),
-        Command::Capture { ports, write } => capture::capture(&state::pick(name)?, &ports, &write),
+        Command::Capture(args) => capture::capture(&state::pick(name)?, &args),
         Command::Journey(args) => journey::journey(&state::pick(name)?, &args),
         Command::Watch => {
             let r = state::pick(name)?;
@@ -194,6 +182,6 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Plan { file } => plan::print(&cli.files, &file),
         Command::Hold(args) => holder::hold(args),
         Command::Enter { node, command } => enter::inside(&node, &command),
-        Command::CaptureInside { ports, split } => capture::inside(&ports, split),
+        Command::CaptureInside(args) => capture::inside(&args),
     }
 }

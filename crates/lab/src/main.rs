@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod aal5;
+mod annotate;
 mod capture;
 mod check;
 mod cli;
@@ -13,7 +14,6 @@ mod journey;
 mod link;
 mod machine;
 mod ordered;
-mod pcapng;
 mod picture;
 mod plan;
 mod rolecheck;

@@ -131,7 +131,7 @@ where
         let shared = || Shared { driver: Rc::clone(&driver), clock: clock.clone(), wake: wake.clone(), hold: Rc::clone(&hold) };
         let server = Rc::new(Server { shared: shared(), asker: role.asker });
         tokio::task::spawn_local(server.serve(listener));
-        tokio::task::spawn_local(trace::listen::serve(Rc::clone(&driver), tracing));
+        tokio::task::spawn_local(trace::listen::serve(Rc::clone(&driver), tracing, wake.clone()));
         let has_tasks = !role.tasks.is_empty();
         for t in role.tasks {
             tokio::task::spawn_local(t);

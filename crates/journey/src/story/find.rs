@@ -70,7 +70,7 @@ fn kind(layers: &[Layer]) -> Kind {
 }
 
 /// A packet with what it is.
-pub fn seen<'a>(c: &'a Collector, p: &'a Packet) -> Seen<'a> {
+pub(super) fn seen<'a>(c: &'a Collector, p: &'a Packet) -> Seen<'a> {
     let first = p.sights.first().and_then(|i| c.sights.get(*i));
     let layers = first.map(|s| dissect(&s.bytes)).unwrap_or_default();
     let (protocol, text) = title(&layers);

@@ -12,10 +12,10 @@ pub use hop::HopView;
 use crate::collect::Collector;
 use crate::words::Lang;
 use node::Time;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a journey is about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct About {
     /// The journey's number.
     pub journey: u64,
@@ -147,6 +147,11 @@ impl Teller<'_> {
     fn role(&self, node: u16) -> Option<&str> {
         self.c.topology.nodes.get(usize::from(node)).and_then(|n| n.role.as_deref())
     }
+}
+
+/// How a packet ended somewhere, in words.
+pub fn ended_words(c: &Collector, lang: Lang, e: &crate::model::End) -> String {
+    hop::ended(c, lang, e)
 }
 
 /// Milliseconds since the start, as a story shows them.

@@ -217,13 +217,14 @@ impl<'a> Teller<'a> {
             }
             self.hops(request.p.id, &ways[i..=i], |_| true);
             if !self.c.topology.is_cable(ways[i].node) && !ways[i].stray {
-                self.what_it_did(ways[i].node, request);
+                self.what_it_did(&ways[i], request);
             }
         }
     }
 
     /// What a host's application did with the request.
-    fn what_it_did(&mut self, node: u16, request: &Seen<'a>) {
+    fn what_it_did(&mut self, hop: &Hop, request: &Seen<'a>) {
+        let node = hop.node;
         let role = self.role(node).map(str::to_owned);
         let due: Vec<_> = self.events().filter(|e| e.node == node && e.packet == Some(request.p.id)).cloned().collect();
         let told = |c: &Cause| {
@@ -248,7 +249,7 @@ impl<'a> Teller<'a> {
                 Some(request.p.id),
             );
         }
-        for e in due.iter().filter(|e| told(&e.cause)) {
+        for e in due.iter().filter(|e| told(&e.cause) && !hop.causes.contains(&e.cause)) {
             self.line(words::cause(self.lang, &e.cause), e.packet);
         }
         if role.as_deref() == Some("cache-proxy") {

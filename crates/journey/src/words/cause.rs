@@ -82,6 +82,9 @@ pub fn cause(lang: Lang, c: &Cause) -> String {
 pub fn change(lang: Lang, c: &Change, causes: &[Cause]) -> Option<String> {
     let any = |f: &dyn Fn(&Cause) -> bool| causes.iter().any(f);
     let nat = any(&|c| matches!(c, Cause::Nat { .. }));
+    if any(&|c| matches!(c, Cause::Intercepted { .. })) && c.layer != "Ethernet" {
+        return Some(lang.pick("the cache passes the request on in a connection of its own", "캐시가 자기 연결로 요청을 넘김").to_owned());
+    }
     let (en, ko) = match (c.layer, c.field) {
         ("Ethernet", "src" | "dst") => ("MAC addresses hold for one link only", "MAC 주소는 한 링크에서만 쓰임"),
         ("Ethernet", "type") => ("another protocol is inside", "안에 든 프로토콜이 달라짐"),

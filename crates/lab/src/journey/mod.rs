@@ -10,7 +10,9 @@ use crate::plan::RUN;
 use crate::state::Running;
 use anyhow::{Context, Result, bail};
 use journey::words::Lang;
-use journey::{About, Collector, Feed, Story, text};
+use journey::json::{self, Wanted};
+use journey::tape::{self, Gathered, Journey};
+use journey::{About, Collector, Feed, Story, export, text};
 use node::Time;
 use node::trace::Act;
 use std::io::{IsTerminal, Write};
@@ -23,8 +25,7 @@ use visit::Said;
 /// The command's arguments.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The page, e.g. http://www.example.com/
-    #[arg(required_unless_present = "packet")]
+    /// The page, e.g. http://www.example.com/; without one: the last journey again
     url: Option<String>,
     /// The node that asks: a client, or a kernel host
     #[arg(long, value_name = "NODE")]
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     /// A line a hop
     #[arg(short, long)]
     brief: bool,
-    /// Only the way of this packet; without a URL: of the last journey
+    /// Only the way of this packet
     #[arg(short, long, value_name = "N")]
     packet: Option<u64>,
     /// The whole journey as JSON (docs/journey.md)
@@ -55,6 +56,8 @@ pub(crate) struct Args {
     color: clap::ColorChoice,
 }
 
+/// Where the last journey is kept.
+const KEPT: &str = "/run/lab/journey";
 /// How long packets may still come after the page.
 const QUIET: Duration = Duration::from_millis(150);
 /// … at most.
@@ -85,7 +88,7 @@ impl Collecting {
     pub(crate) fn start(r: &Running, f: &LabFile) -> Result<Collecting> {
         // Frames bear the lab's time, and so must what is compared with them.
         clock_of(r).set();
-        let mut c = Collector::new(topo::topology(&r.name, f));
+        let c = Collector::new(topo::topology(&r.name, f));
         let mut hosts = match c.topology.nodes.iter().any(|n| n.is_host()) {
             true => Some(hosts::start(r)?),
             false => None,
@@ -156,9 +159,7 @@ fn run(all: &mut Collecting, said: &Receiver<Said>, node: u16, give_up: Duration
         while let Ok(s) = said.try_recv() {
             match s {
                 Said::Act(n) => o.act = Some(n),
-                Said::Drawn(_) => {}
-                Said::Failed(_) => {}
-                Said::Curl { local_port, remote, status, bytes, error, .. } => {
+                Said::Curl { local_port, remote, status, bytes, error } => {
                     o.curl = Some((status, bytes, error));
                     o.local = Some((local_port, remote));
                 }
@@ -188,24 +189,18 @@ fn run(all: &mut Collecting, said: &Receiver<Said>, node: u16, give_up: Duration
     Ok(o)
 }
 
-/// The journey that a fetch was: the client's act, or what of a kernel host's flows
-/// belongs to it.
-fn number(all: &mut Collecting, node: u16, o: &Outcome, url: &str, start: Time) -> u64 {
-    if let Some(a) = o.act {
-        return all.c.journey_of(node, Act(a));
-    }
+/// What of a kernel host's flows belongs to a fetch.
+fn gathered(o: &Outcome, url: &str) -> Option<Gathered> {
     let host = url.strip_prefix("http://").unwrap_or(url).split(['/', ':', '?']).next().unwrap_or("").to_lowercase();
-    all.c.gather(node, o.local.as_ref().map(|(p, r)| (*p, r.as_str())), &host, start)
+    o.act.is_none().then(|| Gathered { connection: o.local.clone(), name: host })
 }
 
-/// Runs the command.
-pub(crate) fn journey(r: &Running, a: &Args) -> Result<ExitCode> {
-    let f = parse(&r.text()?).map_err(|e| anyhow::anyhow!("{e}"))?;
-    let lang = a.lang.unwrap_or_else(Lang::of_environment);
-    let Some(url) = a.url.as_deref() else { bail!("which page? e.g. lab journey http://www.example.com/") };
+/// Fetches a page and collects what came of it.
+fn fetch(r: &Running, f: &LabFile, url: &str, a: &Args) -> Result<Journey> {
     visit::check(url)?;
-    let (name, is_client) = asker(r, &f, a.from.as_deref())?;
-    let mut all = Collecting::start(r, &f)?;
+    let (name, is_client) = asker(r, f, a.from.as_deref())?;
+    let mut all = Collecting::start(r, f)?;
+    all.c.keep();
     let silent = all.silent();
     if !silent.is_empty() {
         eprintln!("lab: these nodes tell nothing, their roles do not run: {}", silent.join(", "));
@@ -214,15 +209,76 @@ pub(crate) fn journey(r: &Running, a: &Args) -> Result<ExitCode> {
     let start = Time::monotonic();
     let said = if is_client { visit::client(r, &name, url)? } else { visit::curl(r, &name, url)? };
     let o = run(&mut all, &said, node, Duration::from_secs(a.give_up))?;
-    let journey = number(&mut all, node, &o, url, start);
-    let about = About { journey, url: url.to_owned(), from: node, start, curl: o.curl.clone(), unfinished: !o.over };
-    let story = match a.packet {
-        Some(n) => Story::of_packet(&all.c, n, start, lang).with_context(|| format!("there was no packet {n}"))?,
-        None => Story::tell(&all.c, &about, lang),
+    let g = gathered(&o, url);
+    let journey = match (&g, o.act) {
+        (None, Some(n)) => all.c.journey_of(node, Act(n)),
+        (Some(g), _) => all.c.gather(node, g.connection.as_ref().map(|(p, r)| (*p, r.as_str())), &g.name, start),
+        _ => 0,
     };
-    show(&story, a)?;
-    let good = Story::tell(&all.c, &about, lang).last().is_some_and(|(good, _)| good);
+    let about = About { journey, url: url.to_owned(), from: node, start, curl: o.curl, unfinished: !o.over };
+    let epoch = epoch();
+    // Kept for `--packet` and the like; a lab whose folder cannot be written to goes without.
+    let kept = tape::write(&all.c, &about, g, epoch)?;
+    let _ = std::fs::write(r.path(KEPT), kept);
+    Ok(Journey { c: std::mem::take(&mut all.c), about, epoch })
+}
+
+/// The last journey.
+fn last(r: &Running, f: &LabFile) -> Result<Journey> {
+    let bytes = std::fs::read(r.path(KEPT));
+    let bytes = bytes.with_context(|| format!("no journey was made in `{}` yet; which page? e.g. lab journey http://www.example.com/", r.name))?;
+    tape::read(&bytes, topo::topology(&r.name, f))
+}
+
+/// Runs the command.
+pub(crate) fn journey(r: &Running, a: &Args) -> Result<ExitCode> {
+    let f = parse(&r.text()?).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let lang = a.lang.unwrap_or_else(Lang::of_environment);
+    let j = match &a.url {
+        Some(url) => fetch(r, &f, url, a)?,
+        None => last(r, &f)?,
+    };
+    let Journey { c, about, epoch } = &j;
+    let story = match a.packet {
+        Some(n) => Story::of_packet(c, n, about.start, lang).with_context(|| format!("there is no packet {n} in this journey"))?,
+        None => Story::tell(c, about, lang),
+    };
+    let mut told = a.packet.is_none() && (a.html.is_some() || a.pcapng.is_some()) && a.url.is_none();
+    if let Some(to) = &a.pcapng {
+        told |= to.as_os_str() == "-";
+        write_to(to, |w| Ok(export::pcapng(c, about.journey, *epoch, lang, w)?))?;
+    }
+    if a.json {
+        let whole = json::json(c, &Wanted { journey: Some(about.journey), start: about.start, epoch: *epoch }, Some(about));
+        write_to("-".as_ref(), |w| Ok(writeln!(w, "{whole:#}")?))?;
+        told = true;
+    }
+    if !told {
+        show(&story, a)?;
+    }
+    let good = Story::tell(c, about, lang).last().is_some_and(|(good, _)| good);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Nanoseconds of the Unix epoch's clock at the zero of the lab's.
+pub(crate) fn epoch() -> u64 {
+    port::time::epoch_of_raw() + port::time::ClockState::get().paused
+}
+
+/// Writes to a file, or to standard output, whose reader may have had enough.
+fn write_to(to: &std::path::Path, f: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let done = if to.as_os_str() == "-" {
+        let mut out = std::io::stdout().lock();
+        f(&mut out).and_then(|()| Ok(out.flush()?))
+    } else {
+        let file = std::fs::File::create(to).with_context(|| to.display().to_string())?;
+        let mut w = std::io::BufWriter::new(file);
+        f(&mut w).and_then(|()| Ok(w.flush()?)).with_context(|| to.display().to_string())
+    };
+    match done {
+        Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => Ok(()),
+        d => d,
+    }
 }
 
 fn show(story: &Story, a: &Args) -> Result<()> {

@@ -14,12 +14,8 @@ use std::sync::mpsc::{Receiver, channel};
 pub(crate) enum Said {
     /// The number under which the client's trace knows it.
     Act(u64),
-    /// The page as text.
-    Drawn(String),
-    /// It failed.
-    Failed(String),
     /// curl's word on its connection: local port, server, status, bytes, its error.
-    Curl { local_port: u16, remote: String, status: u16, bytes: u64, error: String, code: i32 },
+    Curl { local_port: u16, remote: String, status: u16, bytes: u64, error: String },
     /// It is over.
     End,
 }
@@ -34,14 +30,10 @@ pub(crate) fn client(r: &Running, node: &str, url: &str) -> Result<Receiver<Said
     std::thread::spawn(move || {
         for line in BufReader::new(s).lines().map_while(Result::ok) {
             let v: Value = serde_json::from_str(&line).unwrap_or_default();
-            let said = match &v {
-                v if v["act"].is_u64() => Said::Act(v["act"].as_u64().unwrap_or(0)),
-                v if v["drawn"].is_string() => Said::Drawn(v["drawn"].as_str().unwrap_or("").to_owned()),
-                v if v["error"].is_object() => Said::Failed(v["error"]["line"].as_str().unwrap_or("").to_owned()),
-                v if v["error"].is_string() => Said::Failed(v["error"].as_str().unwrap_or("").to_owned()),
-                _ => continue,
-            };
-            if tx.send(said).is_err() {
+            // What the browser says of its steps the trace tells too.
+            if let Some(act) = v["act"].as_u64()
+                && tx.send(Said::Act(act)).is_err()
+            {
                 return;
             }
         }
@@ -69,7 +61,6 @@ pub(crate) fn curl(r: &Running, node: &str, url: &str) -> Result<Receiver<Said>>
                 status: status.parse().unwrap_or(0),
                 bytes: bytes.parse().unwrap_or(0),
                 error: String::from_utf8_lossy(&o.stderr).trim().to_owned(),
-                code: o.status.code().unwrap_or(-1),
             });
         }
         let _ = tx.send(Said::End);

@@ -2,7 +2,7 @@
 //! batches from then on, and asks by a byte of its own for what is left.
 
 use super::record::{Head, Record, put};
-use crate::{Core, Driver, PortId, Time};
+use crate::{Core, Driver, PortId, Time, Wake};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -49,7 +49,7 @@ pub(crate) fn bind(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 /// Lets collectors in, for as long as the node runs.
-pub(crate) async fn serve<E: 'static>(driver: Rc<RefCell<Driver<E>>>, socket: AsyncFd<OwnedFd>) {
+pub(crate) async fn serve<E: 'static>(driver: Rc<RefCell<Driver<E>>>, socket: AsyncFd<OwnedFd>, wake: Wake) {
     let mut next = 0;
     loop {
         let Ok(mut ready) = socket.readable().await else { return };
@@ -61,6 +61,8 @@ pub(crate) async fn serve<E: 'static>(driver: Rc<RefCell<Driver<E>>>, socket: As
         next += 1;
         let socket = Rc::new(fd);
         if driver.borrow_mut().core.let_in(next, Rc::clone(&socket)) {
+            // Sockets of the node's tasks hear of it at the element's next turn.
+            wake.notify();
             tokio::task::spawn_local(hear(Rc::clone(&driver), socket, next));
         }
     }
