@@ -66,6 +66,9 @@ impl Frames {
         let signal = medium.filter(|_| !cut).map(|m| {
             let mut levels = Vec::new();
             let layout = Transmitter::new(m, 1).send(&s.bytes, &mut levels);
+            // The silence before a frame is no part of it.
+            let begins = levels.iter().position(|l| *l != 0.0).unwrap_or(0);
+            levels.drain(..begins.saturating_sub(4));
             levels.truncate(LEVELS);
             json!({ "medium": m.name(), "symbol-rate": m.symbol_rate(), "levels": levels, "bytes": layout.bytes })
         });

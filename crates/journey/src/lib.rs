@@ -22,6 +22,7 @@ pub mod story;
 pub mod tape;
 pub mod text;
 pub mod topology;
+pub mod web;
 pub mod words;
 
 pub use collect::Collector;

@@ -15,7 +15,8 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<Value>>,
 }
 
-fn ask(r: &Running, node: &str, q: &Request) -> Result<Vec<Value>> {
+/// A role's answers to a question.
+pub(crate) fn ask(r: &Running, node: &str, q: &Request) -> Result<Vec<Value>> {
     let s = r.connect(&format!("{RUN}/nodes/{node}/control.sock"));
     let mut s = match s {
         Ok(s) => s,
@@ -46,15 +47,20 @@ fn ask(r: &Running, node: &str, q: &Request) -> Result<Vec<Value>> {
     Ok(answers)
 }
 
-pub(crate) fn table(r: &Running, node: &str, what: &str) -> Result<Table> {
+/// A role's own rows of a view.
+pub(crate) fn role_table(r: &Running, node: &str, what: &str) -> Result<Table> {
     let pages = ask(r, node, &Request::Show(what.to_owned()))?;
     let columns = pages.first().and_then(|p| serde_json::from_value(p["columns"].clone()).ok()).unwrap_or_default();
-    let mut rows: Vec<Vec<Value>> =
-        pages.iter().flat_map(|p| serde_json::from_value::<Vec<Vec<Value>>>(p["rows"].clone()).unwrap_or_default()).collect();
-    if what == "counters" {
-        rows.extend(kernel(r, node)?);
-    }
+    let rows = pages.iter().flat_map(|p| serde_json::from_value::<Vec<Vec<Value>>>(p["rows"].clone()).unwrap_or_default()).collect();
     Ok(Table { columns, rows })
+}
+
+pub(crate) fn table(r: &Running, node: &str, what: &str) -> Result<Table> {
+    let mut t = role_table(r, node, what)?;
+    if what == "counters" {
+        t.rows.extend(kernel(r, node)?);
+    }
+    Ok(t)
 }
 
 /// What the kernel lost at the node's devices: full TAP rings, runts, frames

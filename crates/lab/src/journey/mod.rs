@@ -2,6 +2,7 @@
 
 pub(crate) mod hosts;
 pub(crate) mod topo;
+mod tables;
 mod visit;
 
 use crate::enter;
@@ -248,10 +249,17 @@ pub(crate) fn journey(r: &Running, a: &Args) -> Result<ExitCode> {
         told |= to.as_os_str() == "-";
         write_to(to, |w| Ok(export::pcapng(c, about.journey, *epoch, lang, w)?))?;
     }
-    if a.json {
-        let whole = json::json(c, &Wanted { journey: Some(about.journey), start: about.start, epoch: *epoch }, Some(about));
-        write_to("-".as_ref(), |w| Ok(writeln!(w, "{whole:#}")?))?;
-        told = true;
+    if a.json || a.html.is_some() {
+        let mut whole = json::json(c, &Wanted { journey: Some(about.journey), start: about.start, epoch: *epoch }, Some(about));
+        if a.json {
+            write_to("-".as_ref(), |w| Ok(writeln!(w, "{whole:#}")?))?;
+            told = true;
+        }
+        if let Some(to) = &a.html {
+            whole["tables"] = tables::all(r, &f);
+            told |= to.as_os_str() == "-";
+            write_to(to, |w| Ok(w.write_all(journey::web::page(&whole).as_bytes())?))?;
+        }
     }
     if !told {
         show(&story, a)?;
