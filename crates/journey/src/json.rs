@@ -31,6 +31,8 @@ pub struct Wanted {
     pub start: Time,
     /// Nanoseconds of the Unix epoch's clock at the zero of the lab's.
     pub epoch: u64,
+    /// Packets at most, the newest.
+    pub most: usize,
 }
 
 fn hex(b: &[u8]) -> String {
@@ -126,7 +128,8 @@ pub fn json(c: &Collector, wanted: &Wanted, about: Option<&About>) -> Value {
     let mut places: HashMap<usize, usize> = HashMap::new();
     let mut sights = Vec::new();
     let is = |j: Option<u64>| wanted.journey.is_none_or(|w| j == Some(w));
-    let packets: Vec<&Packet> = c.packets.values().filter(|p| is(p.journey) && !p.sights.is_empty()).collect();
+    let mut packets: Vec<&Packet> = c.packets.values().rev().filter(|p| is(p.journey) && !p.sights.is_empty()).take(wanted.most).collect();
+    packets.reverse();
     let mut order: Vec<usize> = packets.iter().flat_map(|p| p.sights.iter().copied()).collect();
     order.sort_unstable_by_key(|i| (c.sights.get(*i).map(|s| s.at), *i));
     for i in order {

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{capture, check, enter, holder, journey, link, plan, show, signal, state, up};
+use crate::{capture, check, enter, holder, journey, link, pause, plan, show, signal, state, up};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -76,6 +76,22 @@ enum Command {
     Capture(capture::Args),
     /// Fetch a page, and tell the way of its packets: where each went, what changed, and why
     Journey(journey::Args),
+    /// The journey's page, live, on localhost: map, packets, tables, ladders
+    Web {
+        /// The port; 0 takes a free one
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// Stop the lab's clock: packets wait where they are
+    Pause,
+    /// Let the oldest packet that waits pass one element
+    Step {
+        /// How many times
+        #[arg(default_value_t = 1)]
+        n: u32,
+    },
+    /// Let the lab's clock run on
+    Resume,
     /// Tables and counters of a node's role
     Show {
         /// The node
@@ -168,6 +184,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Exec { node, command } => enter::exec(&state::pick(name)?, &node, &command),
         Command::Capture(args) => capture::capture(&state::pick(name)?, &args),
         Command::Journey(args) => journey::journey(&state::pick(name)?, &args),
+        Command::Web { port } => journey::live::web(&state::pick(name)?, port),
+        Command::Pause => pause::pause(&state::pick(name)?),
+        Command::Step { n } => pause::step(&state::pick(name)?, n),
+        Command::Resume => pause::resume(&state::pick(name)?),
         Command::Watch => {
             let r = state::pick(name)?;
             let f = crate::file::parse(&r.text()?).map_err(|e| anyhow::anyhow!("{e}"))?;

@@ -14,6 +14,7 @@ mod journey;
 mod link;
 mod machine;
 mod ordered;
+mod pause;
 mod picture;
 mod plan;
 mod rolecheck;

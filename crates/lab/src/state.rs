@@ -233,6 +233,9 @@ pub(crate) fn status(name: Option<&str>, json: bool) -> Result<ExitCode> {
             continue;
         }
         println!("{} ({}), holder {}", r.name, r.file.display(), r.holder);
+        if let Some(l) = crate::pause::noted(r) {
+            println!("{l}");
+        }
         for p in processes {
             let text = if p.text.is_empty() { String::new() } else { format!(" ({})", p.text) };
             println!("  {:<14} {:<12} {}{text}", p.node, p.role, p.state);

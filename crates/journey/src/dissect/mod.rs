@@ -174,7 +174,7 @@ mod tests {
         let l = dissect(&f);
         assert_eq!(l.iter().map(|l| l.name).collect::<Vec<_>>(), ["Ethernet", "IPv4", "TCP", "HTTP"]);
         assert_eq!(title(&l), ("HTTP", "GET /a HTTP/1.1".to_owned()));
-        assert_eq!((l[2].get("src-port"), l[1].get("ttl")), (Some("49152"), Some("64")));
+        assert_eq!((l[2].get("src-port"), l[1].get("ttl")), (Some("49152"), Some("60")));
         for layer in &l {
             assert!(layer.fields.iter().all(|f| f.start + f.len <= 34.max(layer.start + layer.len + 1500)));
         }

@@ -1,6 +1,7 @@
 //! `lab journey`: a fetch, and the story of its packets.
 
 pub(crate) mod hosts;
+pub(crate) mod live;
 pub(crate) mod topo;
 mod tables;
 mod visit;
@@ -202,6 +203,9 @@ fn fetch(r: &Running, f: &LabFile, url: &str, a: &Args) -> Result<Journey> {
     let (name, is_client) = asker(r, f, a.from.as_deref())?;
     let mut all = Collecting::start(r, f)?;
     all.c.keep();
+    if clock_of(r).limit.is_some() {
+        eprintln!("lab: `{}` is paused: nothing moves before lab step or lab resume", r.name);
+    }
     let silent = all.silent();
     if !silent.is_empty() {
         eprintln!("lab: these nodes tell nothing, their roles do not run: {}", silent.join(", "));
@@ -250,7 +254,7 @@ pub(crate) fn journey(r: &Running, a: &Args) -> Result<ExitCode> {
         write_to(to, |w| Ok(export::pcapng(c, about.journey, *epoch, lang, w)?))?;
     }
     if a.json || a.html.is_some() {
-        let mut whole = json::json(c, &Wanted { journey: Some(about.journey), start: about.start, epoch: *epoch }, Some(about));
+        let mut whole = json::json(c, &Wanted { journey: Some(about.journey), start: about.start, epoch: *epoch, most: usize::MAX }, Some(about));
         if a.json {
             write_to("-".as_ref(), |w| Ok(writeln!(w, "{whole:#}")?))?;
             told = true;
