@@ -88,13 +88,14 @@ impl Net {
 
     /// Somebody collects the trace.
     pub fn traces(&self) -> bool {
-        self.sockets().traced
+        let s = self.sockets();
+        s.traced || s.wake.traced()
     }
 
     /// Says what an application did, with the frame or the act that brought it about.
     pub fn tell(&self, seq: Option<FrameSeq>, act: Option<Act>, what: Cause) {
         let mut s = self.sockets();
-        if s.traced {
+        if s.traced || s.wake.traced() {
             s.said.push((seq, act, what));
             s.wake.notify();
         }

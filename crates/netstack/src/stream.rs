@@ -87,7 +87,7 @@ impl AsyncWrite for TcpStream {
             c.write_waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let traced = s.traced;
+        let traced = s.traced || s.wake.traced();
         let due = if traced { s.due(self.id) } else { Due::Nothing };
         if let Some(c) = s.get(self.id) {
             c.marks.write(traced, n, due);

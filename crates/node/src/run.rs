@@ -29,6 +29,7 @@ pub struct Wake(Rc<WakeInner>);
 #[derive(Debug, Default)]
 struct WakeInner {
     set: Cell<bool>,
+    traced: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -40,6 +41,15 @@ impl Wake {
         {
             w.wake_by_ref();
         }
+    }
+
+    /// Somebody collects the trace: tasks may have things to say for it.
+    pub fn traced(&self) -> bool {
+        self.0.traced.get()
+    }
+
+    pub(crate) fn set_traced(&self, is: bool) {
+        self.0.traced.set(is);
     }
 
     /// Whether it was asked for since the last take.

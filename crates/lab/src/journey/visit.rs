@@ -30,6 +30,9 @@ pub(crate) fn client(r: &Running, node: &str, url: &str) -> Result<Receiver<Said
     std::thread::spawn(move || {
         for line in BufReader::new(s).lines().map_while(Result::ok) {
             let v: Value = serde_json::from_str(&line).unwrap_or_default();
+            if v["end"] == true {
+                break;
+            }
             // What the browser says of its steps the trace tells too.
             if let Some(act) = v["act"].as_u64()
                 && tx.send(Said::Act(act)).is_err()

@@ -61,15 +61,14 @@ pub(crate) async fn serve<E: 'static>(driver: Rc<RefCell<Driver<E>>>, socket: As
         next += 1;
         let socket = Rc::new(fd);
         if driver.borrow_mut().core.let_in(next, Rc::clone(&socket)) {
-            // Sockets of the node's tasks hear of it at the element's next turn.
-            wake.notify();
-            tokio::task::spawn_local(hear(Rc::clone(&driver), socket, next));
+            wake.set_traced(true);
+            tokio::task::spawn_local(hear(Rc::clone(&driver), socket, next, wake.clone()));
         }
     }
 }
 
 /// Hears a collector's questions until it goes.
-async fn hear<E>(driver: Rc<RefCell<Driver<E>>>, socket: Rc<AsyncFd<OwnedFd>>, id: u64) {
+async fn hear<E>(driver: Rc<RefCell<Driver<E>>>, socket: Rc<AsyncFd<OwnedFd>>, id: u64, wake: Wake) {
     let mut buf = [0u8; ASKED];
     loop {
         let Ok(mut ready) = socket.readable().await else { break };
@@ -88,6 +87,7 @@ async fn hear<E>(driver: Rc<RefCell<Driver<E>>>, socket: Rc<AsyncFd<OwnedFd>>, i
     let mut d = driver.borrow_mut();
     d.core.trace.listeners.retain(|l| l.id != id);
     d.core.trace.on = !d.core.trace.listeners.is_empty();
+    wake.set_traced(d.core.trace.on);
 }
 
 impl Core {
