@@ -4,7 +4,9 @@
 use crate::proxy::Proxy;
 use flow::{NoLinks, Packet, hop};
 use netstack::Host;
-use node::{Burst, Cause, Cidr, Command, CommandError, Cursor, Cx, DropReason, Element, Event, PortId, Query, QueryError, Reply, Rows, Time};
+use node::{
+    Burst, Cause, Cidr, Command, CommandError, Cursor, Cx, DropReason, Element, Event, PortId, Query, QueryError, Reply, Rows, Time,
+};
 use std::rc::Rc;
 use wire::be16;
 use wire::ipv4::protocol;

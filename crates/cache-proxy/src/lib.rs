@@ -32,6 +32,9 @@ pub struct Settings {
     /// Whose address a fetch bears.
     #[serde(default)]
     pub upstream_source: UpstreamSource,
+    /// How long a server may take to begin its answer.
+    #[serde(default = "upstream_timeout", with = "node::config::duration")]
+    pub upstream_timeout: std::time::Duration,
     /// Bytes of all stored bodies at most.
     #[serde(default = "store_bytes")]
     pub store_bytes: u64,
@@ -43,6 +46,9 @@ pub struct Settings {
     pub routes: Vec<flow::fib::StaticRoute>,
 }
 
+fn upstream_timeout() -> std::time::Duration {
+    std::time::Duration::from_secs(30)
+}
 fn store_bytes() -> u64 {
     64 << 20
 }
@@ -71,7 +77,15 @@ pub fn build(s: Setup<Settings>) -> anyhow::Result<Role<Cache>> {
     let (host, net) = Host::new(&s.config, &s.settings.routes, seed, Limits::default(), s.clock, s.wake)?;
     let own: Vec<(Cidr, Ipv4Addr)> = host.hop.interfaces.iter().map(|i| (i.addr, i.addr.addr)).collect();
     let name = s.settings.name.clone().unwrap_or_else(|| s.config.node.clone());
-    let proxy = Rc::new(proxy::Proxy::new(name, net, s.settings.upstream_source, own, s.settings.store_bytes, s.settings.object_bytes));
+    let proxy = Rc::new(proxy::Proxy::new(
+        name,
+        net,
+        s.settings.upstream_source,
+        own,
+        s.settings.upstream_timeout,
+        s.settings.store_bytes,
+        s.settings.object_bytes,
+    ));
     let element = Cache::new(host, s.settings.intercept, Rc::clone(&proxy));
     let tasks: Vec<node::Task> = vec![Box::pin(proxy.serve())];
     Ok(Role { element, tasks, allow: node::Allow::default(), asker: None })

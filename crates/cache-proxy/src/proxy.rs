@@ -53,6 +53,7 @@ pub(crate) struct Proxy {
     net: Net,
     source: UpstreamSource,
     own: Vec<(Cidr, Ipv4Addr)>,
+    timeout: Duration,
     pub(crate) store: RefCell<Store>,
     object_bytes: u64,
     filling: Cell<u64>,
@@ -67,12 +68,21 @@ struct Plan {
 }
 
 impl Proxy {
-    pub(crate) fn new(name: String, net: Net, source: UpstreamSource, own: Vec<(Cidr, Ipv4Addr)>, store: u64, object: u64) -> Proxy {
+    pub(crate) fn new(
+        name: String,
+        net: Net,
+        source: UpstreamSource,
+        own: Vec<(Cidr, Ipv4Addr)>,
+        timeout: Duration,
+        store: u64,
+        object: u64,
+    ) -> Proxy {
         Proxy {
             name,
             net,
             source,
             own,
+            timeout,
             store: RefCell::new(Store::new(store)),
             object_bytes: object,
             filling: Cell::new(0),
@@ -100,7 +110,8 @@ impl Proxy {
 
     async fn connection(self: Rc<Self>, stream: TcpStream) {
         let (client, server) = (stream.peer_addr(), stream.local_addr());
-        let upstream = Rc::new(Upstream::new(self.net.clone(), *client.ip(), server, self.source, self.own.clone(), stream.trail()));
+        let upstream =
+            Rc::new(Upstream::new(self.net.clone(), *client.ip(), server, self.source, self.own.clone(), self.timeout, stream.trail()));
         let service = service_fn(|r: Request<Incoming>| {
             let (this, upstream) = (Rc::clone(&self), Rc::clone(&upstream));
             async move {
@@ -242,7 +253,9 @@ impl Proxy {
                     self.count("stale-served");
                     let over = s.policy.age(now).as_secs();
                     upstream.trail.answers();
-                    upstream.trail.say(|| Cause::UpstreamFailed { why: other.as_ref().map_or_else(Failed::to_string, |r| r.status().to_string()) });
+                    upstream
+                        .trail
+                        .say(|| Cause::UpstreamFailed { why: other.as_ref().map_or_else(Failed::to_string, |r| r.status().to_string()) });
                     upstream.trail.say(|| Cause::CacheStale { age: over });
                     let head = stale_head(s, now);
                     let r = from_stored(&plan.parts.method, &plan.parts.headers, s.status, head, Source::Whole(s.body.clone()));

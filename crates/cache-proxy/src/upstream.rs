@@ -14,8 +14,6 @@ use std::time::Duration;
 
 /// How long a server may take to accept.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long it may take to begin its answer.
-const ANSWER: Duration = Duration::from_secs(30);
 
 /// Why a fetch failed.
 #[derive(Debug)]
@@ -40,14 +38,24 @@ pub(crate) struct Upstream {
     server: SocketAddrV4,
     source: UpstreamSource,
     own: Vec<(Cidr, Ipv4Addr)>,
+    /// How long the server may take to begin its answer.
+    timeout: Duration,
     idle: RefCell<Option<(SendRequest<Out>, Trail)>>,
     /// The client's connection: what is fetched is due to it.
     pub(crate) trail: Trail,
 }
 
 impl Upstream {
-    pub(crate) fn new(net: Net, client: Ipv4Addr, server: SocketAddrV4, source: UpstreamSource, own: Vec<(Cidr, Ipv4Addr)>, trail: Trail) -> Upstream {
-        Upstream { net, client, server, source, own, idle: RefCell::new(None), trail }
+    pub(crate) fn new(
+        net: Net,
+        client: Ipv4Addr,
+        server: SocketAddrV4,
+        source: UpstreamSource,
+        own: Vec<(Cidr, Ipv4Addr)>,
+        timeout: Duration,
+        trail: Trail,
+    ) -> Upstream {
+        Upstream { net, client, server, source, own, timeout, idle: RefCell::new(None), trail }
     }
 
     async fn connect(&self) -> Result<(SendRequest<Out>, Trail), Failed> {
@@ -87,12 +95,12 @@ impl Upstream {
             None => self.connect().await?,
         };
         trail.passes(&self.trail);
-        let first = self.net.clock().timeout(ANSWER, send.send_request(make())).await;
+        let first = self.net.clock().timeout(self.timeout, send.send_request(make())).await;
         let answer = match first {
             Some(Err(_)) if was_kept && again => {
                 (send, trail) = self.connect().await?;
                 trail.passes(&self.trail);
-                self.net.clock().timeout(ANSWER, send.send_request(make())).await
+                self.net.clock().timeout(self.timeout, send.send_request(make())).await
             }
             other => other,
         };
@@ -104,7 +112,7 @@ impl Upstream {
                 Ok(r)
             }
             Some(Err(e)) => Err(Failed::Broken(format!("{}: {e}", self.server))),
-            None => Err(Failed::Unreachable(format!("{}: no answer in {} s", self.server, ANSWER.as_secs()))),
+            None => Err(Failed::Unreachable(format!("{}: no answer in {} s", self.server, self.timeout.as_secs()))),
         }
     }
 }

@@ -93,7 +93,13 @@ impl Pool {
     }
 
     /// Sends a request over a kept connection or a new one.
-    pub(crate) async fn send(&self, local: Ipv4Addr, to: SocketAddrV4, request: Request<Full<Bytes>>, act: Act) -> Result<Answer, PoolError> {
+    pub(crate) async fn send(
+        &self,
+        local: Ipv4Addr,
+        to: SocketAddrV4,
+        request: Request<Full<Bytes>>,
+        act: Act,
+    ) -> Result<Answer, PoolError> {
         loop {
             let kept = self.idle.borrow_mut().get_mut(&to).and_then(Vec::pop);
             let Some(mut c) = kept else { break };

@@ -120,7 +120,8 @@ mod tests {
         ipv4::decrement_ttl(&mut q);
         ipv4::set_addr(&mut q, ipv4::Side::Source, [203, 0, 113, 1].into(), false);
         let mut wan = vec![0; 14];
-        wire::ether::Header { dst: Mac::of_lab(3, 0), src: Mac::of_lab(2, 1), ethertype: wire::ether::ethertype::PPPOE_SESSION }.write(&mut wan);
+        wire::ether::Header { dst: Mac::of_lab(3, 0), src: Mac::of_lab(2, 1), ethertype: wire::ether::ethertype::PPPOE_SESSION }
+            .write(&mut wan);
         wan.extend([0; 6]);
         wire::pppoe::write_header(&mut wan[14..], 0, 7, q.len() + 2);
         wan.extend([0, 0x21]);
@@ -129,7 +130,10 @@ mod tests {
         let alone: Vec<_> = d.after.iter().filter(|c| c.alone).map(|c| c.name).collect();
         assert_eq!((alone, d.before.iter().any(|c| c.alone)), (vec!["PPPoE", "PPP"], false));
         let fields: Vec<_> = d.changes.iter().map(|c| (c.layer, c.field)).collect();
-        assert!(fields.contains(&("IPv4", "src")) && fields.contains(&("IPv4", "ttl")) && fields.contains(&("TCP", "checksum")), "{fields:?}");
+        assert!(
+            fields.contains(&("IPv4", "src")) && fields.contains(&("IPv4", "ttl")) && fields.contains(&("TCP", "checksum")),
+            "{fields:?}"
+        );
         assert!(!fields.contains(&("IPv4", "dst")));
     }
 }

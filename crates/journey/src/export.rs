@@ -30,7 +30,8 @@ fn interface(t: &Topology, node: &crate::topology::Node, port: &crate::topology:
     let peer = t.links.iter().find(|l| l.ends.contains(&name)).and_then(|l| l.ends.iter().find(|e| **e != name));
     let medium = port.medium.map_or(String::new(), |m| format!(", {}", m.name()));
     let to = peer.map_or(String::new(), |p| format!(", to {p}"));
-    let description = format!("{} of {} ({}){to}, MTU {}{medium}", port.name, node.name, node.role.as_deref().unwrap_or("kernel host"), port.mtu);
+    let description =
+        format!("{} of {} ({}){to}, MTU {}{medium}", port.name, node.name, node.role.as_deref().unwrap_or("kernel host"), port.mtu);
     Interface { name, description, speed: port.rate, link: LinkType::Ethernet }
 }
 
@@ -49,7 +50,10 @@ pub fn notes(c: &Collector, s: &Sight, lang: Lang) -> Notes {
     let verdict = match ended {
         Some(DropReason::Consumed) => Some(Verdict::Stolen),
         Some(r) => {
-            why.push(lang.pick(format!("dropped ({}): {}", r.name(), words::reason(lang, r)), format!("버림 ({}): {}", r.name(), words::reason(lang, r))));
+            why.push(lang.pick(
+                format!("dropped ({}): {}", r.name(), words::reason(lang, r)),
+                format!("버림 ({}): {}", r.name(), words::reason(lang, r)),
+            ));
             Some(Verdict::Shot)
         }
         None => Some(Verdict::Ok),

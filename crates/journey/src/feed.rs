@@ -124,7 +124,8 @@ impl Feed {
             }
         }
         {
-            let mut fds: Vec<PollFd<'_>> = self.sources.iter().filter_map(|s| s.socket.as_ref()).map(|f| PollFd::new(f, PollFlags::IN)).collect();
+            let mut fds: Vec<PollFd<'_>> =
+                self.sources.iter().filter_map(|s| s.socket.as_ref()).map(|f| PollFd::new(f, PollFlags::IN)).collect();
             if let Some(h) = &self.hosts {
                 fds.push(PollFd::from_borrowed_fd(h.pipe.as_fd(), PollFlags::IN));
             }

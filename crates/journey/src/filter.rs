@@ -257,10 +257,15 @@ impl<'a> Parser<'a> {
                 Some("icmp") => Ok(Expr::Proto(1)),
                 Some("tcp") => Ok(Expr::Proto(6)),
                 Some("udp") => Ok(Expr::Proto(17)),
-                w => w.and_then(|w| w.parse().ok()).map(Expr::Proto).ok_or_else(|| format!("`proto` is followed by icmp, tcp, udp or a number, not by `{}`", w.unwrap_or("nothing"))),
+                w => w
+                    .and_then(|w| w.parse().ok())
+                    .map(Expr::Proto)
+                    .ok_or_else(|| format!("`proto` is followed by icmp, tcp, udp or a number, not by `{}`", w.unwrap_or("nothing"))),
             },
             other => {
-                const WORDS: [&str; 16] = ["host", "net", "port", "src", "dst", "tcp", "udp", "arp", "ip", "icmp", "pppoe", "l2tp", "dns", "http", "proto", "not"];
+                const WORDS: [&str; 16] = [
+                    "host", "net", "port", "src", "dst", "tcp", "udp", "arp", "ip", "icmp", "pppoe", "l2tp", "dns", "http", "proto", "not",
+                ];
                 let near = node::nearest(other, WORDS).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
                 Err(format!("`{other}` is not known here, expected one of: {}{near}", WORDS.join(", ")))
             }
@@ -281,7 +286,11 @@ impl<'a> Parser<'a> {
                 let of_node = self.t.nodes.iter().filter(|n| n.name == v).flat_map(|n| &n.ports).filter_map(|p| p.address.as_ref());
                 let of_node: Vec<Cidr> = of_node.filter_map(|a| a.parse::<Cidr>().ok()).map(|c| one(c.addr)).collect();
                 let all: Vec<Cidr> = of_name.into_iter().chain(of_node).collect();
-                if all.is_empty() { Err(format!("`{v}` is neither an IPv4 address nor a host of this lab with an address")) } else { Ok(Expr::Net(side, all)) }
+                if all.is_empty() {
+                    Err(format!("`{v}` is neither an IPv4 address nor a host of this lab with an address"))
+                } else {
+                    Ok(Expr::Net(side, all))
+                }
             }
         }
     }

@@ -119,8 +119,14 @@ pub fn hops(c: &Collector, p: &Packet) -> Vec<Hop> {
         let (before, after) = (layers(c, &hops[i].frames_in), layers(c, &hops[i].frames_out));
         hops[i].diff = diff(&before, &after);
         let leads = hops.iter().any(|h| h.from == Some(i));
-        let unwanted = matches!(hops[i].end, Some(End { how: crate::model::Ended::Dropped(DropReason::NotForUs | DropReason::SamePort), .. }));
+        let unwanted =
+            matches!(hops[i].end, Some(End { how: crate::model::Ended::Dropped(DropReason::NotForUs | DropReason::SamePort), .. }));
         hops[i].stray = unwanted && !leads && hops[i].left.is_empty() && hops[i].from.is_some();
+    }
+    // A kernel host does not say that a flooded copy was not for it.
+    let taken = hops.iter().any(|h| matches!(h.end, Some(End { how: crate::model::Ended::Dropped(DropReason::Consumed), .. })));
+    for h in hops.iter_mut().filter(|h| h.from.is_some() && h.left.is_empty() && h.end.is_none()) {
+        h.stray |= taken && c.topology.nodes.get(usize::from(h.node)).is_some_and(crate::topology::Node::is_host);
     }
     strays(&mut hops);
     hops

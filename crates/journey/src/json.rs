@@ -100,10 +100,14 @@ fn moves(c: &Collector, p: &Packet, places: &HashMap<usize, usize>, start: Time,
                     lost = all[n].end.clone();
                 }
             }
-            let outs = p.sights.iter().filter(|s| c.sights.get(**s).is_some_and(|s| s.direction == Direction::Out && s.port == *port && s.at >= h.at && s.at <= h.until));
+            let outs = p.sights.iter().filter(|s| {
+                c.sights.get(**s).is_some_and(|s| s.direction == Direction::Out && s.port == *port && s.at >= h.at && s.at <= h.until)
+            });
             let outs: Vec<usize> = outs.filter_map(|s| places.get(s)).copied().collect();
-            let ins: Vec<usize> = next.map(|n| all[n].frames_in.iter().filter_map(|s| places.get(s)).copied().collect()).unwrap_or_default();
-            let at = p.sights.iter().filter_map(|s| c.sights.get(*s)).find(|s| s.direction == Direction::Out && s.port == *port && s.at >= h.at);
+            let ins: Vec<usize> =
+                next.map(|n| all[n].frames_in.iter().filter_map(|s| places.get(s)).copied().collect()).unwrap_or_default();
+            let at =
+                p.sights.iter().filter_map(|s| c.sights.get(*s)).find(|s| s.direction == Direction::Out && s.port == *port && s.at >= h.at);
             let lost = lost.or_else(|| h.end.clone().filter(|e| next.is_none() && matches!(e.how, crate::model::Ended::Kernel { .. })));
             out.push(json!({
                 "packet": p.id,
@@ -135,7 +139,8 @@ pub fn json(c: &Collector, wanted: &Wanted, about: Option<&About>) -> Value {
     for i in order {
         let Some(s) = c.sights.get(i) else { continue };
         places.insert(i, sights.len());
-        let told: Vec<Value> = s.causes.iter().map(|x| json!({ "cause": x, "en": words::cause(Lang::En, x), "ko": words::cause(Lang::Ko, x) })).collect();
+        let told: Vec<Value> =
+            s.causes.iter().map(|x| json!({ "cause": x, "en": words::cause(Lang::En, x), "ko": words::cause(Lang::Ko, x) })).collect();
         sights.push(json!({
             "packet": s.packet,
             "node": c.topology.name(s.port.0),
@@ -192,7 +197,8 @@ fn packet(c: &Collector, p: &Packet, start: Time) -> Value {
     let transport = layers.iter().rev().find(|l| matches!(l.name, "TCP" | "UDP"));
     // Both ways of a conversation have one name, and so have both sides of NAT by the server's end.
     let ends = ip.zip(transport).map(|(ip, t)| {
-        let mut e = [("src", "src-port"), ("dst", "dst-port")].map(|(a, p)| format!("{}:{}", ip.get(a).unwrap_or(""), t.get(p).unwrap_or("")));
+        let mut e =
+            [("src", "src-port"), ("dst", "dst-port")].map(|(a, p)| format!("{}:{}", ip.get(a).unwrap_or(""), t.get(p).unwrap_or("")));
         e.sort();
         format!("{} {} {}", t.name, e[0], e[1])
     });

@@ -118,7 +118,15 @@ pub fn head(w: &mut dyn Write, interfaces: &[Interface], names: &BTreeMap<Ipv4Ad
 ///
 /// # Errors
 /// What `w` said.
-pub fn packet(w: &mut dyn Write, interface: u32, at: Duration, outgoing: bool, original: usize, data: &[u8], notes: &Notes) -> io::Result<()> {
+pub fn packet(
+    w: &mut dyn Write,
+    interface: u32,
+    at: Duration,
+    outgoing: bool,
+    original: usize,
+    data: &[u8],
+    notes: &Notes,
+) -> io::Result<()> {
     let ns = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
     let mut b = Vec::with_capacity(data.len() + 48);
     b.extend(interface.to_le_bytes());
@@ -168,7 +176,12 @@ mod tests {
     fn blocks_are_padded_and_say_their_length_twice() {
         let mut v = Vec::new();
         let names = BTreeMap::from([(Ipv4Addr::new(192, 0, 2, 1), vec!["a.example".to_owned()])]);
-        head(&mut v, &[Interface { name: "pc.eth0".into(), description: "x".into(), speed: Some(10_000_000), link: LinkType::Ethernet }], &names).unwrap();
+        head(
+            &mut v,
+            &[Interface { name: "pc.eth0".into(), description: "x".into(), speed: Some(10_000_000), link: LinkType::Ethernet }],
+            &names,
+        )
+        .unwrap();
         let notes = Notes { packet: Some(42), comments: vec!["journey 7".into(), "까닭".into()], verdict: Some(Verdict::Shot) };
         packet(&mut v, 0, Duration::from_nanos(5), true, 61, &[7; 61], &notes).unwrap();
         statistics(&mut v, 0, Duration::from_secs(1), 1, 0).unwrap();

@@ -113,7 +113,11 @@ fn headers(list: &[Compared], alone: bool, colour: &str, s: Style) -> String {
                 if *n == "line" || *n == "packet" { v } else { format!("{n} {v}") }
             })
             .collect();
-        let name = if c.alone && !alone { s.paint(colour, &format!("{}{}", if colour == "32" { "+" } else { "-" }, c.name)) } else { c.name.to_owned() };
+        let name = if c.alone && !alone {
+            s.paint(colour, &format!("{}{}", if colour == "32" { "+" } else { "-" }, c.name))
+        } else {
+            c.name.to_owned()
+        };
         format!("{name} {}", fields.join(" ")).trim_end().to_owned()
     };
     list.iter().map(one).collect::<Vec<_>>().join(" │ ")

@@ -107,7 +107,9 @@ impl Topology {
 
     /// Notes a port that a node has, or has got since.
     pub fn add_port(&mut self, (node, port): PortAt, name: &str) {
-        let link = cable_port(name).and_then(|(i, side)| Some((self.links.get(i)?, side))).map(|(l, side)| (l.ends[side].clone(), l.mtu, l.medium));
+        let link = cable_port(name)
+            .and_then(|(i, side)| Some((self.links.get(i)?, side)))
+            .map(|(l, side)| (l.ends[side].clone(), l.mtu, l.medium));
         let Some(n) = self.nodes.get_mut(usize::from(node)) else { return };
         let i = usize::from(port);
         while n.ports.len() <= i {
@@ -181,7 +183,8 @@ mod tests {
 
     #[test]
     fn a_link_that_the_cable_takes_over_is_two_wires() {
-        let node = |name: &str, ports: &[&str]| Node { name: name.into(), role: Some("x".into()), ports: ports.iter().map(|p| port(p)).collect() };
+        let node =
+            |name: &str, ports: &[&str]| Node { name: name.into(), role: Some("x".into()), ports: ports.iter().map(|p| port(p)).collect() };
         let link = |a: &str, b: &str| Link { ends: [a.into(), b.into()], mtu: 1500, medium: None };
         let mut t = Topology {
             nodes: vec![node("a", &["x"]), node("b", &["y", "z"]), node("c", &["w"]), node(CABLE, &[])],

@@ -176,7 +176,15 @@ fn open(spec: &str) -> Result<Open> {
     let ns = File::open(format!("/run/netns/{node}")).with_context(|| format!("the namespace of `{node}`"))?;
     move_into_link_name_space(ns.as_fd(), Some(LinkNameSpaceType::Network)).with_context(|| format!("entering `{node}`"))?;
     let socket = CaptureSocket::open(interface).with_context(|| format!("capturing at {name}"))?;
-    Ok(Open { name: name.to_owned(), socket, at: None, hidden: false, received: 0, dropped: 0, derived: derives.then(|| (0, Derived::default())) })
+    Ok(Open {
+        name: name.to_owned(),
+        socket,
+        at: None,
+        hidden: false,
+        received: 0,
+        dropped: 0,
+        derived: derives.then(|| (0, Derived::default())),
+    })
 }
 
 /// Where frames go: one file, or a file a port.
@@ -207,7 +215,12 @@ fn sink(ports: &mut [Open], split: bool, t: &Topology) -> Result<Sink> {
         .iter()
         .map(|p| {
             let known = known.iter().find(|i| i.name == p.name).cloned();
-            known.unwrap_or_else(|| Interface { name: p.name.clone(), description: format!("port {}", p.name), speed: None, link: LinkType::Ethernet })
+            known.unwrap_or_else(|| Interface {
+                name: p.name.clone(),
+                description: format!("port {}", p.name),
+                speed: None,
+                link: LinkType::Ethernet,
+            })
         })
         .collect();
     for p in ports.iter_mut() {
@@ -347,10 +360,26 @@ fn read(ports: &mut [Open], notes: &mut Option<Annotator>, waiting: &mut Waiting
             if let Some((number, d)) = &mut p.derived {
                 d.frame(&c.data, outgoing, |data| {
                     *count += 1;
-                    waiting.push(Reverse(Frame { at: c.at, count: *count, port: i, outgoing, original: data.len(), data, derived: Some(*number) }));
+                    waiting.push(Reverse(Frame {
+                        at: c.at,
+                        count: *count,
+                        port: i,
+                        outgoing,
+                        original: data.len(),
+                        data,
+                        derived: Some(*number),
+                    }));
                 });
             }
-            waiting.push(Reverse(Frame { at: c.at, count: *count, port: i, outgoing, original: c.original_len, data: c.data, derived: None }));
+            waiting.push(Reverse(Frame {
+                at: c.at,
+                count: *count,
+                port: i,
+                outgoing,
+                original: c.original_len,
+                data: c.data,
+                derived: None,
+            }));
         }
         hosts.extend(p.at.filter(|(_, host)| *host).map(|(at, _)| at.0));
     }
@@ -359,7 +388,14 @@ fn read(ports: &mut [Open], notes: &mut Option<Annotator>, waiting: &mut Waiting
     }
 }
 
-fn release(waiting: &mut Waiting, ports: &[Open], now: Duration, over: bool, notes: &mut Option<Annotator>, out: &mut Sink) -> io::Result<()> {
+fn release(
+    waiting: &mut Waiting,
+    ports: &[Open],
+    now: Duration,
+    over: bool,
+    notes: &mut Option<Annotator>,
+    out: &mut Sink,
+) -> io::Result<()> {
     let mut any = false;
     while let Some(Reverse(f)) = waiting.peek() {
         let age = now.saturating_sub(f.at);

@@ -51,7 +51,13 @@ fn held(r: &Running, node: &str) -> Option<Held> {
     let v = one(r, node, &Request::Held).ok()?;
     let time = |k: &str| v[k].as_u64().map(Time::from_nanos);
     let next = [time("deadline"), time("sleeper")].into_iter().flatten().min();
-    Some(Held { node: node.to_owned(), waiting: v["waiting"].as_u64()?, oldest: v["oldest"].as_u64(), next, stands: v["stands"].as_bool()? })
+    Some(Held {
+        node: node.to_owned(),
+        waiting: v["waiting"].as_u64()?,
+        oldest: v["oldest"].as_u64(),
+        next,
+        stands: v["stands"].as_bool()?,
+    })
 }
 
 /// Open TCP connections of the lab's kernel hosts, whose time goes on.
@@ -85,7 +91,8 @@ pub(crate) fn stop(r: &Running) -> Result<Vec<String>> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let mut said = vec![format!("{} is paused: {} roles stand, each holds up to 1000 frames and its TAPs' queues more", r.name, heard.len())];
+    let mut said =
+        vec![format!("{} is paused: {} roles stand, each holds up to 1000 frames and its TAPs' queues more", r.name, heard.len())];
     for (n, k) in open_connections(r, &f) {
         said.push(format!("{n} runs on, with {k} open connection(s): what it sends again meanwhile, the pause has caused"));
     }

@@ -62,7 +62,13 @@ impl Resolver {
     ///
     /// # Errors
     /// Why there are none.
-    pub async fn lookup(&self, local: Ipv4Addr, servers: &[Ipv4Addr], name: &str, act: Option<Act>) -> Result<(Vec<Ipv4Addr>, bool), ResolveError> {
+    pub async fn lookup(
+        &self,
+        local: Ipv4Addr,
+        servers: &[Ipv4Addr],
+        name: &str,
+        act: Option<Act>,
+    ) -> Result<(Vec<Ipv4Addr>, bool), ResolveError> {
         let now = self.net.clock().now();
         if let Some((a, until)) = self.cache.borrow().get(name)
             && *until > now

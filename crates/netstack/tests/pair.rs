@@ -1,7 +1,7 @@
 //! Two hosts back to back under a fake clock: TCP over lines that lose,
 //! duplicate and reorder.
 
-use netstack::{Due, ConnectError, Host, Limits, Net};
+use netstack::{ConnectError, Due, Host, Limits, Net};
 use node::sim::{Fault, NodeId, Sim, config};
 use node::{Clock, Wake};
 use std::net::{Ipv4Addr, SocketAddrV4};

@@ -124,7 +124,7 @@ reasons! {
     PppoeRateLimited = "pppoe-rate-limited",
     /// The session table is full.
     SessionsFull = "sessions-full",
-    /// The WAN link is down.
+    /// The link is down: unplugged, or its session is not up.
     LinkDown = "link-down",
     /// Lost by the link's loss rate.
     LinkLoss = "link-loss",

@@ -133,7 +133,9 @@ fn the_trace_tells_what_became_of_each_frame_and_why() {
         .iter()
         .map(|r| match r {
             Record::In { port, .. } => format!("in {}", port.0),
-            Record::Made { origin, .. } => format!("made {}", if matches!(origin, node::Origin::Part(_)) { "as a part" } else { "otherwise" }),
+            Record::Made { origin, .. } => {
+                format!("made {}", if matches!(origin, node::Origin::Part(_)) { "as a part" } else { "otherwise" })
+            }
             Record::Out { port, cause, .. } => format!("out {} {cause:?}", port.0),
             Record::Held { cause, .. } => format!("held {cause:?}"),
             Record::Dropped { reason, .. } => format!("dropped {reason}"),

@@ -39,7 +39,11 @@ pub(super) fn pppoe(b: &[u8], at: usize, session: bool, out: &mut Vec<Layer>) {
                 l.field(name, String::from_utf8_lossy(v), pppoe::HEADER_LEN, p.payload.len());
             }
         }
-        for (kind, name) in [(tag::SERVICE_NAME_ERROR, "Service-Name-Error"), (tag::AC_SYSTEM_ERROR, "AC-System-Error"), (tag::GENERIC_ERROR, "Generic-Error")] {
+        for (kind, name) in [
+            (tag::SERVICE_NAME_ERROR, "Service-Name-Error"),
+            (tag::AC_SYSTEM_ERROR, "AC-System-Error"),
+            (tag::GENERIC_ERROR, "Generic-Error"),
+        ] {
             if let Some(v) = Tags::find(p.payload, kind) {
                 l.title = format!("{name}: {name_of}", name = l.title.clone(), name_of = error(name, v));
                 l.brief("error", error(name, v), pppoe::HEADER_LEN, p.payload.len());

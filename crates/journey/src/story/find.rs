@@ -96,4 +96,3 @@ impl Seen<'_> {
         after.filter(|l| matches!(l.name, "HTTP" | "data")).map(|l| l.len).sum()
     }
 }
-

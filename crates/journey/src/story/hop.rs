@@ -62,8 +62,12 @@ fn signal(lang: Lang, medium: Medium, len: usize) -> String {
     let bits = bytes * 8;
     let us = bits as f64 * 1e6 / medium.rate() as f64;
     let (name, code_en, code_ko) = match medium {
-        Medium::TenBaseT => ("10BASE-T", format!("{} half bits of Manchester code", bits * 2), format!("맨체스터 부호 반비트 {}개", bits * 2)),
-        Medium::HundredBaseTx => ("100BASE-TX", format!("{} symbols of 4B5B and MLT-3", bits * 5 / 4), format!("4B5B와 MLT-3 심볼 {}개", bits * 5 / 4)),
+        Medium::TenBaseT => {
+            ("10BASE-T", format!("{} half bits of Manchester code", bits * 2), format!("맨체스터 부호 반비트 {}개", bits * 2))
+        }
+        Medium::HundredBaseTx => {
+            ("100BASE-TX", format!("{} symbols of 4B5B and MLT-3", bits * 5 / 4), format!("4B5B와 MLT-3 심볼 {}개", bits * 5 / 4))
+        }
     };
     lang.pick(
         format!("{name}: preamble, {} bytes and FCS are {bits} bits, {code_en}, {us:.1} µs on the wire", len.max(LEAST)),
@@ -75,7 +79,10 @@ fn signal(lang: Lang, medium: Medium, len: usize) -> String {
 pub(super) fn ended(c: &Collector, lang: Lang, e: &End) -> String {
     match e.how {
         Ended::Dropped(DropReason::Consumed) => lang.pick("it has arrived here".into(), "여기에 도착함".into()),
-        Ended::Dropped(r) => lang.pick(format!("dropped ({}): {}", r.name(), words::reason(lang, r)), format!("버림 ({}): {}", r.name(), words::reason(lang, r))),
+        Ended::Dropped(r) => lang.pick(
+            format!("dropped ({}): {}", r.name(), words::reason(lang, r)),
+            format!("버림 ({}): {}", r.name(), words::reason(lang, r)),
+        ),
         Ended::Kernel { from, to } => {
             let (a, b) = (c.topology.full(from), c.topology.full(to));
             lang.pick(format!("lost by the kernel between {a} and {b}"), format!("{a}와(과) {b} 사이에서 커널이 잃음"))
@@ -138,7 +145,13 @@ impl Teller<'_> {
         for h in all.iter().filter(|h| wanted(h)) {
             if h.stray {
                 let name = self.name(h.node).to_owned();
-                self.line(self.lang.pick(format!("{name} got a copy too, and did not want it"), format!("{name}도 사본을 받았지만 자기 것이 아니어서 버림")), Some(packet));
+                self.line(
+                    self.lang.pick(
+                        format!("{name} got a copy too, and did not want it"),
+                        format!("{name}도 사본을 받았지만 자기 것이 아니어서 버림"),
+                    ),
+                    Some(packet),
+                );
                 continue;
             }
             let v = view(self.c, self.lang, self.about.start, packet, h);

@@ -39,7 +39,10 @@ impl Teller<'_> {
         if let Some(a) = answer
             && let Some(back) = a.get("TCP", "mss")
         {
-            let text = self.lang.pick(format!("the answer to the SYN offers MSS {back} where it is made"), format!("SYN에 대한 응답은 만들어진 곳에서 MSS {back}을(를) 제안함"));
+            let text = self.lang.pick(
+                format!("the answer to the SYN offers MSS {back} where it is made"),
+                format!("SYN에 대한 응답은 만들어진 곳에서 MSS {back}을(를) 제안함"),
+            );
             self.line(text, Some(a.p.id));
         }
         self.too_big();
@@ -51,7 +54,13 @@ impl Teller<'_> {
         for e in self.c.events.iter().filter(|e| e.journey == Some(self.about.journey)) {
             let node = self.name(e.node);
             match &e.cause {
-                Cause::PathMtu { mtu } => lines.push((self.lang.pick(format!("{node} learned by ICMP that the path carries {mtu} bytes"), format!("{node}이(가) ICMP로 경로가 {mtu}바이트까지 나름을 배움")), e.packet)),
+                Cause::PathMtu { mtu } => lines.push((
+                    self.lang.pick(
+                        format!("{node} learned by ICMP that the path carries {mtu} bytes"),
+                        format!("{node}이(가) ICMP로 경로가 {mtu}바이트까지 나름을 배움"),
+                    ),
+                    e.packet,
+                )),
                 Cause::ErrorWithheld { code: 4, mtu, .. } => lines.push((
                     self.lang.pick(
                         format!("{node} had to tell of a packet too big ({mtu} bytes fit), and kept silent: its lab file says so"),
@@ -67,10 +76,18 @@ impl Teller<'_> {
             let end = s.p.ends.last().map(|e| (self.name(e.node).to_owned(), e.how));
             let fate = match end {
                 Some((n, Ended::Dropped(DropReason::Consumed))) => self.lang.pick(format!("{n} got it"), format!("{n}이(가) 받음")),
-                Some((n, Ended::Dropped(r))) => self.lang.pick(format!("{n} swallowed it ({})", r.name()), format!("{n}이(가) 삼킴 ({})", r.name())),
+                Some((n, Ended::Dropped(r))) => {
+                    self.lang.pick(format!("{n} swallowed it ({})", r.name()), format!("{n}이(가) 삼킴 ({})", r.name()))
+                }
                 _ => self.lang.pick("nobody was seen to get it".into(), "받은 곳이 보이지 않음".into()),
             };
-            lines.push((self.lang.pick(format!("{node} sent a Packet Too Big: {}; {fate}", s.title), format!("{node}이(가) 패킷이 너무 크다고 알림: {}; {fate}", s.title)), Some(s.p.id)));
+            lines.push((
+                self.lang.pick(
+                    format!("{node} sent a Packet Too Big: {}; {fate}", s.title),
+                    format!("{node}이(가) 패킷이 너무 크다고 알림: {}; {fate}", s.title),
+                ),
+                Some(s.p.id),
+            ));
         }
         lines.dedup();
         for (text, packet) in lines {

@@ -149,8 +149,14 @@ impl<'a> Teller<'a> {
             if let Some(Cause::Routed { prefix, next_hop }) = h.causes.iter().find(|c| matches!(c, Cause::Routed { .. })) {
                 self.line(
                     l.pick(
-                        format!("IP: destination {} by route {prefix}; MAC: the frame goes to the next hop {next_hop}", request.get("IPv4", "dst").unwrap_or("?")),
-                        format!("IP: 목적지 {}, 경로 {prefix}. MAC: 프레임은 다음 홉 {next_hop}에게 감", request.get("IPv4", "dst").unwrap_or("?")),
+                        format!(
+                            "IP: destination {} by route {prefix}; MAC: the frame goes to the next hop {next_hop}",
+                            request.get("IPv4", "dst").unwrap_or("?")
+                        ),
+                        format!(
+                            "IP: 목적지 {}, 경로 {prefix}. MAC: 프레임은 다음 홉 {next_hop}에게 감",
+                            request.get("IPv4", "dst").unwrap_or("?")
+                        ),
                     ),
                     Some(request.p.id),
                 );
@@ -203,7 +209,11 @@ impl<'a> Teller<'a> {
         let last = ways.iter().rposition(|h| !h.stray);
         let mine: Vec<usize> = (0..ways.len()).filter(|i| places[*i] == Some(Place::Site)).collect();
         // A server that is a kernel host has no place of its own.
-        let mine = if mine.is_empty() { last.filter(|i| self.place(&ways[*i]).is_none() && ways[*i].came.is_some()).into_iter().collect() } else { mine };
+        let mine = if mine.is_empty() {
+            last.filter(|i| self.place(&ways[*i]).is_none() && ways[*i].came.is_some()).into_iter().collect()
+        } else {
+            mine
+        };
         if mine.is_empty() {
             return;
         }
@@ -243,7 +253,9 @@ impl<'a> Teller<'a> {
             let n = self.segments(request).len();
             self.line(
                 self.lang.pick(
-                    format!("MAC, IP and TCP headers are taken off; {n} segment(s) put together by their sequence numbers give the message"),
+                    format!(
+                        "MAC, IP and TCP headers are taken off; {n} segment(s) put together by their sequence numbers give the message"
+                    ),
                     format!("MAC, IP, TCP 헤더를 차례로 벗기고, 순서 번호에 따라 세그먼트 {n}개를 메시지로 재조립함"),
                 ),
                 Some(request.p.id),
@@ -253,10 +265,17 @@ impl<'a> Teller<'a> {
             self.line(words::cause(self.lang, &e.cause), e.packet);
         }
         if role.as_deref() == Some("cache-proxy") {
-            let own: Vec<Seen<'a>> =
-                self.seen.iter().filter(|s| s.kind == Kind::Opening && (s.p.node == node || self.because_of(s, node)) && self.is_after(s, request)).cloned().collect();
+            let own: Vec<Seen<'a>> = self
+                .seen
+                .iter()
+                .filter(|s| s.kind == Kind::Opening && (s.p.node == node || self.because_of(s, node)) && self.is_after(s, request))
+                .cloned()
+                .collect();
             if !own.is_empty() {
-                self.line(self.lang.pick("for it the cache opens a connection of its own:".into(), "이를 위해 캐시가 자기 연결을 엶:".into()), None);
+                self.line(
+                    self.lang.pick("for it the cache opens a connection of its own:".into(), "이를 위해 캐시가 자기 연결을 엶:".into()),
+                    None,
+                );
                 self.briefly(&own[..own.len().min(2)]);
             }
         }
@@ -281,16 +300,26 @@ impl<'a> Teller<'a> {
             self.items.push(Item::Part { title: self.lang.pick(format!("{name} answers"), format!("{name}의 응답")) });
             self.message(&s);
             self.way(s.p);
-        } else if self.events().any(|e| matches!(e.cause, Cause::CacheHit { .. } | Cause::CacheShared | Cause::CacheStale { .. }) && e.node == to_client.p.node) {
+        } else if self.events().any(|e| {
+            matches!(e.cause, Cause::CacheHit { .. } | Cause::CacheShared | Cause::CacheStale { .. }) && e.node == to_client.p.node
+        }) {
             let name = self.name(to_client.p.node).to_owned();
             let text = self.lang.pick(
-                format!("the way back begins at {name}, which answers under the server's own address {}", to_client.get("IPv4", "src").unwrap_or("?")),
+                format!(
+                    "the way back begins at {name}, which answers under the server's own address {}",
+                    to_client.get("IPv4", "src").unwrap_or("?")
+                ),
                 format!("돌아오는 길은 {name}에서 시작함: 서버의 주소 {}(으)로 응답함", to_client.get("IPv4", "src").unwrap_or("?")),
             );
             self.line(text, Some(to_client.p.id));
         }
         let name = self.name(to_client.p.node).to_owned();
-        self.items.push(Item::Part { title: self.lang.pick(format!("{name}'s answer on its way to {}", self.name(from)), format!("{name}의 응답이 {}(으)로 돌아옴", self.name(from))) });
+        self.items.push(Item::Part {
+            title: self.lang.pick(
+                format!("{name}'s answer on its way to {}", self.name(from)),
+                format!("{name}의 응답이 {}(으)로 돌아옴", self.name(from)),
+            ),
+        });
         self.message(&to_client);
         self.way(to_client.p);
         let rest = self.segments(&to_client);
@@ -298,7 +327,13 @@ impl<'a> Teller<'a> {
             let ids: Vec<String> = rest[1..].iter().take(TOLD).map(|s| format!("#{}", s.p.id)).collect();
             let more = if rest.len() - 1 > TOLD { " …" } else { "" };
             let n = rest.len() - 1;
-            self.line(self.lang.pick(format!("{n} more segment(s) go the same way: {}{more}", ids.join(", ")), format!("나머지 세그먼트 {n}개도 같은 길로: {}{more}", ids.join(", "))), None);
+            self.line(
+                self.lang.pick(
+                    format!("{n} more segment(s) go the same way: {}{more}", ids.join(", ")),
+                    format!("나머지 세그먼트 {n}개도 같은 길로: {}{more}", ids.join(", ")),
+                ),
+                None,
+            );
         }
     }
 
@@ -306,8 +341,20 @@ impl<'a> Teller<'a> {
         let parts = self.segments(s);
         let total: usize = parts.iter().map(Seen::payload).sum();
         let text = self.lang.pick(
-            format!("HTTP: {}; TCP: {total} bytes in {} segment(s); source {}, destination {}", s.title, parts.len(), s.get("IPv4", "src").unwrap_or("?"), s.get("IPv4", "dst").unwrap_or("?")),
-            format!("HTTP: {}. TCP: {total}바이트를 세그먼트 {}개로. 출발지 {}, 목적지 {}", s.title, parts.len(), s.get("IPv4", "src").unwrap_or("?"), s.get("IPv4", "dst").unwrap_or("?")),
+            format!(
+                "HTTP: {}; TCP: {total} bytes in {} segment(s); source {}, destination {}",
+                s.title,
+                parts.len(),
+                s.get("IPv4", "src").unwrap_or("?"),
+                s.get("IPv4", "dst").unwrap_or("?")
+            ),
+            format!(
+                "HTTP: {}. TCP: {total}바이트를 세그먼트 {}개로. 출발지 {}, 목적지 {}",
+                s.title,
+                parts.len(),
+                s.get("IPv4", "src").unwrap_or("?"),
+                s.get("IPv4", "dst").unwrap_or("?")
+            ),
         );
         self.line(text, Some(s.p.id));
     }
@@ -317,7 +364,8 @@ impl<'a> Teller<'a> {
     }
 
     fn page(&mut self) {
-        let got: Vec<_> = self.events().filter(|e| matches!(e.cause, Cause::PageReceived { .. } | Cause::PageDrawn { .. })).cloned().collect();
+        let got: Vec<_> =
+            self.events().filter(|e| matches!(e.cause, Cause::PageReceived { .. } | Cause::PageDrawn { .. })).cloned().collect();
         if got.is_empty() && self.about.curl.is_none() {
             return;
         }
@@ -325,7 +373,13 @@ impl<'a> Teller<'a> {
         if let Some((status, bytes, error)) = &self.about.curl
             && error.is_empty()
         {
-            self.line(self.lang.pick(format!("curl has the answer: status {status}, {bytes} bytes"), format!("curl이 응답을 받음: 상태 {status}, {bytes}바이트")), None);
+            self.line(
+                self.lang.pick(
+                    format!("curl has the answer: status {status}, {bytes} bytes"),
+                    format!("curl이 응답을 받음: 상태 {status}, {bytes}바이트"),
+                ),
+                None,
+            );
         }
         for e in got {
             let text = match &e.cause {
@@ -349,7 +403,10 @@ impl<'a> Teller<'a> {
             let lost = s.p.ends.iter().find(|e| e.is_loss() && !h.iter().any(|h| h.stray && h.node == e.node));
             let fate = lost.map(|e| format!("  ✗ {}: {}", self.name(e.node), super::hop::ended(self.c, self.lang, e))).unwrap_or_default();
             let copy = s.p.again.map(|a| self.lang.pick(format!(" (copy of #{a})"), format!(" (#{a}의 재전송)"))).unwrap_or_default();
-            self.line(format!("+{}  #{} {} {}{copy}: {path}{fate}", since(self.about.start, at), s.p.id, s.protocol, s.title), Some(s.p.id));
+            self.line(
+                format!("+{}  #{} {} {}{copy}: {path}{fate}", since(self.about.start, at), s.p.id, s.protocol, s.title),
+                Some(s.p.id),
+            );
         }
         if packets.len() > TOLD {
             let n = packets.len() - TOLD;

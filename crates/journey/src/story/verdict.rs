@@ -31,11 +31,8 @@ impl<'a> Teller<'a> {
 
     /// What was lost, what was sent again, and what the collector missed.
     pub(super) fn losses(&mut self) {
-        let lost: Vec<(u64, String)> = self
-            .lost()
-            .iter()
-            .map(|(id, e)| (*id, format!("#{id} {}: {}", self.name(e.node), hop::ended(self.c, self.lang, e))))
-            .collect();
+        let lost: Vec<(u64, String)> =
+            self.lost().iter().map(|(id, e)| (*id, format!("#{id} {}: {}", self.name(e.node), hop::ended(self.c, self.lang, e)))).collect();
         let pauses: Vec<u64> = self.c.sights.iter().filter(|s| s.held.iter().any(|(_, c)| *c == Cause::Paused)).map(|s| s.packet).collect();
         let again: Vec<(u64, u64, String, bool)> = self
             .seen
@@ -51,23 +48,56 @@ impl<'a> Teller<'a> {
             self.line(text.clone(), Some(*id));
         }
         if lost.len() > TOLD {
-            self.line(self.lang.pick(format!("and {} more were lost", lost.len() - TOLD), format!("그 밖에 {}개를 더 잃음", lost.len() - TOLD)), None);
+            self.line(
+                self.lang.pick(format!("and {} more were lost", lost.len() - TOLD), format!("그 밖에 {}개를 더 잃음", lost.len() - TOLD)),
+                None,
+            );
         }
         for (id, first, node, paused) in again.iter().take(TOLD) {
             let why = if *paused { self.lang.pick(": the pause caused it", ": 멈춤 때문") } else { "" };
-            self.line(self.lang.pick(format!("#{id} {node} sent again what #{first} carried{why}"), format!("#{id} {node}이(가) #{first}의 내용을 다시 보냄{why}")), Some(*id));
+            self.line(
+                self.lang.pick(
+                    format!("#{id} {node} sent again what #{first} carried{why}"),
+                    format!("#{id} {node}이(가) #{first}의 내용을 다시 보냄{why}"),
+                ),
+                Some(*id),
+            );
         }
         if again.len() > TOLD {
-            self.line(self.lang.pick(format!("and {} more were sent again", again.len() - TOLD), format!("그 밖에 {}개를 더 재전송함", again.len() - TOLD)), None);
+            self.line(
+                self.lang.pick(
+                    format!("and {} more were sent again", again.len() - TOLD),
+                    format!("그 밖에 {}개를 더 재전송함", again.len() - TOLD),
+                ),
+                None,
+            );
         }
         if missed.records > 0 {
-            self.line(self.lang.pick(format!("{} records of the trace were lost: nodes had no room for them", missed.records), format!("추적 기록 {}개를 잃음: 노드에 둘 자리가 없었음", missed.records)), None);
+            self.line(
+                self.lang.pick(
+                    format!("{} records of the trace were lost: nodes had no room for them", missed.records),
+                    format!("추적 기록 {}개를 잃음: 노드에 둘 자리가 없었음", missed.records),
+                ),
+                None,
+            );
         }
         if missed.frames > 0 {
-            self.line(self.lang.pick(format!("{} frames were lost by the kernel between two ports", missed.frames), format!("포트 사이에서 커널이 프레임 {}개를 잃음", missed.frames)), None);
+            self.line(
+                self.lang.pick(
+                    format!("{} frames were lost by the kernel between two ports", missed.frames),
+                    format!("포트 사이에서 커널이 프레임 {}개를 잃음", missed.frames),
+                ),
+                None,
+            );
         }
         if missed.unmatched > 0 {
-            self.line(self.lang.pick(format!("{} frames came from where nothing is traced", missed.unmatched), format!("추적되지 않는 곳에서 프레임 {}개가 옴", missed.unmatched)), None);
+            self.line(
+                self.lang.pick(
+                    format!("{} frames came from where nothing is traced", missed.unmatched),
+                    format!("추적되지 않는 곳에서 프레임 {}개가 옴", missed.unmatched),
+                ),
+                None,
+            );
         }
     }
 
@@ -98,13 +128,9 @@ impl<'a> Teller<'a> {
     }
 
     fn came(&self, status: u16, bytes: u64) -> String {
-        let by = self.said().rev().find(|(_, c)| {
-            matches!(c, Cause::CacheStale { .. } | Cause::UpstreamFailed { .. })
-        });
+        let by = self.said().rev().find(|(_, c)| matches!(c, Cause::CacheStale { .. } | Cause::UpstreamFailed { .. }));
         // The first decision of a cache is the page's own; resources come later.
-        let first = self.said().find(|(_, c)| {
-            matches!(c, Cause::CacheHit { .. } | Cause::CacheMiss { .. } | Cause::CacheShared)
-        });
+        let first = self.said().find(|(_, c)| matches!(c, Cause::CacheHit { .. } | Cause::CacheMiss { .. } | Cause::CacheShared));
         let revalidated = self.said().any(|(_, c)| *c == Cause::CacheRevalidated);
         let server = self.said().find_map(|(n, c)| matches!(c, Cause::Responded { .. }).then(|| self.name(n).to_owned()));
         let l = self.lang;
@@ -117,10 +143,15 @@ impl<'a> Teller<'a> {
                 let at = self.last_loss().map(|t| format!("; {t}")).unwrap_or_default();
                 format!("{}: {}{at}", self.name(n), words::cause(l, c))
             }
-            (None, Some((n, Cause::CacheMiss { .. }))) if revalidated => format!("{}: {}", self.name(n), words::cause(l, &Cause::CacheRevalidated)),
+            (None, Some((n, Cause::CacheMiss { .. }))) if revalidated => {
+                format!("{}: {}", self.name(n), words::cause(l, &Cause::CacheRevalidated))
+            }
             (None, Some((n, Cause::CacheMiss { .. }))) => {
                 let s = server.unwrap_or_else(|| l.pick("the server", "서버").into());
-                l.pick(format!("{s} answered, since {} had no copy", self.name(n)), format!("{}에 사본이 없어 {s}이(가) 응답함", self.name(n)))
+                l.pick(
+                    format!("{s} answered, since {} had no copy", self.name(n)),
+                    format!("{}에 사본이 없어 {s}이(가) 응답함", self.name(n)),
+                )
             }
             (None, Some((n, c))) => format!("{} {}", self.name(n), words::cause(l, c)),
             (None, None) => {
@@ -160,16 +191,22 @@ impl<'a> Teller<'a> {
         if let Some(e) = self.last_loss() {
             return Some(e);
         }
-        let reset = self.seen.iter().rev().find(|s| s.kind == Kind::Closing && s.get("TCP", "flags").is_some_and(|f| f.contains("RST")) && s.p.node != self.about.from);
+        let reset =
+            self.seen.iter().rev().find(|s| {
+                s.kind == Kind::Closing && s.get("TCP", "flags").is_some_and(|f| f.contains("RST")) && s.p.node != self.about.from
+            });
         if let Some(s) = reset {
-            return Some(l.pick(format!("{} refused the connection", self.name(s.p.node)), format!("{}이(가) 연결을 거절함", self.name(s.p.node))));
+            return Some(
+                l.pick(format!("{} refused the connection", self.name(s.p.node)), format!("{}이(가) 연결을 거절함", self.name(s.p.node))),
+            );
         }
         let error = self.seen.iter().rev().find(|s| s.kind == Kind::Error);
         if let Some(s) = error {
             return Some(format!("{}: {}", self.name(s.p.node), s.title));
         }
         // A frame that left and of which nothing more is known points to who is silent.
-        let silent = self.seen.iter().rev().find(|s| s.p.ends.is_empty()).and_then(|s| s.p.sights.last()).and_then(|i| self.c.sights.get(*i));
+        let silent =
+            self.seen.iter().rev().find(|s| s.p.ends.is_empty()).and_then(|s| s.p.sights.last()).and_then(|i| self.c.sights.get(*i));
         silent.map(|s| {
             let to = self.c.topology.wires().get(&s.port).map(|p| self.c.topology.full(*p)).unwrap_or_default();
             l.pick(format!("nothing was heard from {to}"), format!("{to}에서 아무 소식이 없음"))
@@ -182,7 +219,11 @@ impl<'a> Teller<'a> {
         // A loss in a queue that was made good again is not what kept the page away, if there is another.
         let heavy = |e: &End| !matches!(e.how, Ended::Dropped(DropReason::LinkLoss | DropReason::QueueFull | DropReason::NoSocket));
         let (id, e) = lost.iter().rev().find(|(_, e)| heavy(e)).or(lost.last())?;
-        let rule = e.causes.iter().find(|c| matches!(c, Cause::Denied { .. } | Cause::ErrorWithheld { .. })).map(|c| format!("; {}", words::cause(self.lang, c)));
+        let rule = e
+            .causes
+            .iter()
+            .find(|c| matches!(c, Cause::Denied { .. } | Cause::ErrorWithheld { .. }))
+            .map(|c| format!("; {}", words::cause(self.lang, c)));
         let title = self.seen.iter().find(|s| s.p.id == *id).map_or(String::new(), |s| format!("{} {}", s.protocol, s.title));
         let how = hop::ended(self.c, self.lang, e);
         let node = self.name(e.node);

@@ -62,7 +62,7 @@ fn korean(r: DropReason) -> &'static str {
         D::PppoeMismatch => "PPPoE 쿠키나 서비스가 맞지 않음",
         D::PppoeRateLimited => "PPPoE 탐색이 너무 잦음",
         D::SessionsFull => "세션 테이블이 가득 참",
-        D::LinkDown => "WAN 링크가 내려가 있음",
+        D::LinkDown => "링크가 내려가 있음: 뽑혔거나 세션이 열리지 않음",
         D::LinkLoss => "링크에서 손실됨",
         D::QueueFull => "링크의 대기열이 가득 참",
         D::NoSocket => "받을 소켓이 없음",

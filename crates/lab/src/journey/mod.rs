@@ -2,8 +2,8 @@
 
 pub(crate) mod hosts;
 pub(crate) mod live;
-pub(crate) mod topo;
 mod tables;
+pub(crate) mod topo;
 mod visit;
 
 use crate::enter;
@@ -11,9 +11,9 @@ use crate::file::{LabFile, parse};
 use crate::plan::RUN;
 use crate::state::Running;
 use anyhow::{Context, Result, bail};
-use journey::words::Lang;
 use journey::json::{self, Wanted};
 use journey::tape::{self, Gathered, Journey};
+use journey::words::Lang;
 use journey::{About, Collector, Feed, Story, export, text};
 use node::Time;
 use node::trace::Act;
@@ -105,6 +105,7 @@ impl Collecting {
     /// Waits until every node that runs has answered.
     fn reach(&mut self) -> Result<()> {
         let end = Instant::now() + REACH;
+        self.feed.connect(&mut self.c);
         while !self.feed.ready(&self.c) && Instant::now() < end {
             self.feed.turn(&mut self.c, QUIET)?;
         }
@@ -231,7 +232,8 @@ fn fetch(r: &Running, f: &LabFile, url: &str, a: &Args) -> Result<Journey> {
 /// The last journey.
 fn last(r: &Running, f: &LabFile) -> Result<Journey> {
     let bytes = std::fs::read(r.path(KEPT));
-    let bytes = bytes.with_context(|| format!("no journey was made in `{}` yet; which page? e.g. lab journey http://www.example.com/", r.name))?;
+    let bytes =
+        bytes.with_context(|| format!("no journey was made in `{}` yet; which page? e.g. lab journey http://www.example.com/", r.name))?;
     tape::read(&bytes, topo::topology(&r.name, f))
 }
 
@@ -254,7 +256,8 @@ pub(crate) fn journey(r: &Running, a: &Args) -> Result<ExitCode> {
         write_to(to, |w| Ok(export::pcapng(c, about.journey, *epoch, lang, w)?))?;
     }
     if a.json || a.html.is_some() {
-        let mut whole = json::json(c, &Wanted { journey: Some(about.journey), start: about.start, epoch: *epoch, most: usize::MAX }, Some(about));
+        let mut whole =
+            json::json(c, &Wanted { journey: Some(about.journey), start: about.start, epoch: *epoch, most: usize::MAX }, Some(about));
         if a.json {
             write_to("-".as_ref(), |w| Ok(writeln!(w, "{whole:#}")?))?;
             told = true;
