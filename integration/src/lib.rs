@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod browser;
+
 pub use wire::craft;
 
 use serde_json::Value;

@@ -80,13 +80,14 @@ impl<'a> Teller<'a> {
         let tcp = |s: &&Seen<'_>| matches!(s.kind, Kind::Opening | Kind::Ack | Kind::Closing | Kind::Error);
         let all: Vec<Seen<'a>> = self.seen[..before].iter().filter(tcp).cloned().collect();
         let connected = self.events().find(|e| matches!(e.cause, Cause::Connected { .. }));
-        if arp.is_empty() && all.is_empty() && connected.is_none() {
+        if !arp.is_empty() {
+            self.part("neighbours' MAC addresses are asked for", "이웃의 MAC 주소를 물음 (ARP)");
+            self.briefly(&arp);
+        }
+        if all.is_empty() && connected.is_none() {
             return;
         }
         self.part("the socket library opens a connection", "데이터 전송 위임 (Socket 라이브러리): 연결을 엶");
-        if !arp.is_empty() {
-            self.briefly(&arp);
-        }
         self.briefly(&all);
         if let Some(e) = connected {
             self.line(words::cause(self.lang, &e.cause), None);
@@ -96,7 +97,7 @@ impl<'a> Teller<'a> {
     /// No request was seen: what was sent is told as far as it came.
     fn unsent(&mut self) {
         let last = self.seen.iter().rev().find(|s| s.p.node == self.about.from && s.p.ends.iter().any(crate::model::End::is_loss));
-        let last = last.or_else(|| self.seen.iter().find(|s| s.p.node == self.about.from));
+        let last = last.or_else(|| self.seen.iter().find(|s| s.p.node == self.about.from && s.kind != Kind::Arp));
         let Some(s) = last.cloned() else { return };
         let title = format!("#{} {} {}", s.p.id, s.protocol, s.title);
         self.items.push(Item::Part { title });
