@@ -368,3 +368,70 @@ fn what_is_asked_wrongly_is_told() {
     let r = lab.run(&["journey", "--give-up", "2", PAGE]);
     assert!(r.code == 1 && r.err.contains("their roles do not run: web") && r.out.contains("✗"), "{} {}", r.out, r.err);
 }
+
+#[test]
+fn a_thousand_fetches_are_traced_and_what_is_lost_is_counted() {
+    use journey::topology::{Node, Port, Topology};
+    let lab = Lab::up("web-path-fast");
+    let holder = lab.status()["holder"].as_i64().expect("a pid");
+    let names = ["switch", "home-router", "bas", "core1", "firewall", "cache", "web"];
+    let port = || Port { name: "p".into(), mac: wire::Mac::default(), mtu: 1500, address: None, medium: None, rate: None };
+    let node = |n: &&str| Node { name: (*n).to_owned(), role: Some("x".into()), ports: vec![port(), port(), port(), port()] };
+    let t = Topology { lab: lab.name.clone(), nodes: names.iter().map(node).collect(), ..Topology::default() };
+    let mut c = journey::Collector::new(t);
+    let mut feed = journey::Feed::new(&c, std::path::Path::new(&format!("/proc/{holder}/root/run/lab")), None).expect("a feed");
+    assert_eq!(feed.connect(&mut c), 0, "every role listens");
+    let rx = |n: &str| -> u64 {
+        let rows = lab.show(n, "counters");
+        rows.iter().filter(|r| r["kind"] == "port" && text(r, "name").ends_with(".rx-frames")).filter_map(|r| r["value"].as_u64()).sum()
+    };
+    let tick = Duration::from_millis(10);
+    while !feed.ready(&c) {
+        feed.turn(&mut c, tick).expect("a turn");
+    }
+    let before: Vec<u64> = names.iter().map(|n| rx(n)).collect();
+    let from = c.sights.len();
+    let mut curl = lab
+        .command(&[
+            "curl",
+            "-sS",
+            "-m",
+            "100",
+            "-Z",
+            "--parallel-max",
+            "250",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}\\n",
+            "http://www.example.com/?n=[1-1000]",
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("curl");
+    let mut out = curl.stdout.take().expect("a pipe");
+    let answers = std::thread::spawn(move || {
+        let mut s = String::new();
+        std::io::Read::read_to_string(&mut out, &mut s).expect("reading");
+        s
+    });
+    while curl.try_wait().expect("waiting").is_none() {
+        feed.turn(&mut c, tick).expect("a turn");
+    }
+    let answers = answers.join().expect("answers");
+    assert_eq!(answers.lines().filter(|l| *l == "200").count(), 1000, "tracing lets every page through");
+    feed.catch_up(&mut c, Duration::from_secs(20)).expect("the rest");
+    feed.finish(&mut c);
+    for (i, n) in names.iter().enumerate() {
+        let there = rx(n) - before[i];
+        let told =
+            c.sights[from..].iter().filter(|s| usize::from(s.port.0) == i && s.direction == journey::model::Direction::In).count() as u64;
+        // Keepalives may pass between two looks.
+        assert!(told + feed.lost() + 20 >= there && told <= there + 20, "{n}: {there} frames came, {told} are told, {} lost", feed.lost());
+    }
+    println!("{} frames at ports told, {} records lost", c.sights.len() - from, feed.lost());
+    // When the last collector has gone nothing is recorded any more.
+    drop(feed);
+    lab.curl(&["-o", "/dev/null", PAGE]).good();
+}
