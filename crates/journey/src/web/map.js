@@ -64,6 +64,7 @@ function drawMap(t) {
     const line = el("line", { class: "link" + (l.medium || phone ? " medium" : ""), id: `link-${i}`, x1: a.x, y1: a.y, x2: b.x, y2: b.y });
     line.append(el("title", {}, `${l.ends.join(" – ")}, MTU ${l.mtu}${l.medium ? ", " + l.medium : ""}`));
     svg.append(line);
+    if (l.mtu !== 1500) svg.append(el("text", { class: "dot-label", x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 + 16 }, `MTU ${l.mtu}`));
   });
   for (const n of t.nodes) {
     const p = places[n.name];

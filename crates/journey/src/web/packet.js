@@ -64,6 +64,13 @@ function cameBy(m) {
   return before.length ? before[before.length - 1].in : [];
 }
 
+// What the link carries, and what the ends of a connection agree to send.
+function mtuView(m, layers) {
+  const link = data.topology.links[m.link];
+  const mss = layers.find((l) => l.name === "TCP")?.fields.find((f) => f.name === "mss");
+  return link ? el("p", { class: "dim", id: "mtu" }, `MTU ${link.mtu}${mss ? ` · MSS ${mss.value}` : ""}${link.medium ? ` · ${link.medium}` : ""}`) : null;
+}
+
 function showPacket(m) {
   const pane = $("pane-packet");
   if (!m) { pane.replaceChildren(el("p", {}, word("none"))); return; }
@@ -82,6 +89,7 @@ function showPacket(m) {
   pane.replaceChildren(...[
     el("h2", {}, `#${m.packet} ${p?.protocol ?? ""} ${p?.title ?? ""}`),
     el("p", { class: "dim" }, `${m.from} → ${m.to ?? "✗"} · +${ms(m.at)}` + (p?.again ? ` · ${word("copyOf")} ${p.again}` : "") + (p?.because ? ` · ${word("because")} ${p.because}` : "")),
+    mtuView(m, lb.length ? lb : la),
     m.lost ? el("p", { class: "bad" }, m.lost[lang]) : null, ...ends,
     el("ul", { id: "why" }, ...why, ...held),
     el("div", { class: "sides" },

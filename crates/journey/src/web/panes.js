@@ -50,8 +50,9 @@ function showLadder() {
   for (const p of list) for (const n of ends(p)) if (n && !names.includes(n)) names.push(n);
   const rank = data.topology.nodes.map((n) => n.name);
   names.sort((a, b) => rank.indexOf(a) - rank.indexOf(b));
-  const gap = Math.max(150, 900 / Math.max(1, names.length)), x = (n) => 80 + names.indexOf(n) * gap, row = 30, top = 40;
-  const svg = el("svg", { class: "ladder", viewBox: `0 0 ${Math.max(700, names.length * gap + 400)} ${top + (list.length + 1) * row}`, width: "100%", role: "list", "aria-label": `${word("ladder")} ${family ?? ""}` });
+  const gap = Math.max(150, 520 / Math.max(1, names.length - 1)), x = (n) => 80 + names.indexOf(n) * gap, row = 30, top = 40;
+  const wide = Math.max(600, names.length * gap + 160), high = top + (list.length + 1) * row;
+  const svg = el("svg", { class: "ladder", viewBox: `0 0 ${wide} ${high}`, width: wide, height: high, role: "list", "aria-label": `${word("ladder")} ${family ?? ""}` });
   for (const n of names) svg.append(el("line", { class: "life", x1: x(n), x2: x(n), y1: top - 10, y2: top + list.length * row }), el("text", { x: x(n), y: 18, "text-anchor": "middle" }, n));
   list.forEach((p, i) => {
     const [a, b] = ends(p), y = top + i * row + 14;
@@ -59,7 +60,8 @@ function showLadder() {
     const bad = loss && !p.ends.some((e) => !e.loss);
     const same = a === b;
     const xa = x(a), xb = same ? xa + 50 : x(b), dir = xb >= xa ? 1 : -1;
-    const label = `#${p.id} ${p.title}${p.again ? ` (${word("copyOf")} ${p.again})` : ""}${bad ? ` ✗ ${loss.node}: ${loss[lang]}` : ""}`;
+    // The ends stand at the lines: what is left is the message.
+    const label = `#${p.id} ${p.title.replace(/^[\d.:]+ → [\d.:]+ /, "")}${p.again ? ` (${word("copyOf")} ${p.again})` : ""}${bad ? ` ✗ ${loss.node}: ${loss[lang]}` : ""}`;
     svg.append(el("g", { class: bad ? "bad" : "", role: "listitem", "aria-label": `${a} → ${b}: ${label}` },
       el("line", { class: "arrow", x1: xa, x2: xb, y1: y, y2: y }), el("polygon", { points: `${xb},${y} ${xb - 8 * dir},${y - 4} ${xb - 8 * dir},${y + 4}` }),
       el("text", { x: Math.min(xa, xb) + 8, y: y - 5 }, label.length > 110 ? label.slice(0, 109) + "…" : label)));
