@@ -31,6 +31,12 @@ $lab -l $NAME exec pc ping -c 1 www.example.com
 $lab -l $NAME exec pc id -u
 $lab -l $NAME show bas sessions
 $lab -l $NAME exec pc traceroute -w 3,100,100 www.example.com
+$lab -l $NAME journey --brief http://www.example.com/about/
+$lab -l $NAME journey --from pc --brief http://www.example.com/ --pcapng $OUT/j.pcapng
+$lab -l $NAME journey --packet 1 --brief
+$lab -l $NAME pause
+$lab -l $NAME step
+$lab -l $NAME resume
 $lab -l $NAME restart bas
 $lab -l $NAME link pc.eth0 set delay 3ms
 $lab -l $NAME link core1.core2 set loss 0%
@@ -70,10 +76,16 @@ fn a_normal_user_can_do_it_too() {
         "pc.eth0 to switch.pc: delay 3ms",
         "core1.core2 to core2.core1: clean",
         "received whole",
+        "page drawn",
+        "curl has the answer: status 200",
+        "is paused: 15 roles stand",
+        "goes on",
         "is down",
     ] {
         assert!(said.contains(word), "{word}:\n{said}\n{err}");
     }
-    let seen = integration::tool("tshark", &["-r", &out.path("pc.pcapng"), "-Y", "http.request"]).good().out;
-    assert!(seen.contains("GET / HTTP/1.1"), "{seen}");
+    for file in ["pc.pcapng", "j.pcapng"] {
+        let seen = integration::tool("tshark", &["-r", &out.path(file), "-Y", "http.request && frame.packet_id"]).good().out;
+        assert!(seen.contains("GET / HTTP/1.1"), "{file}: {seen}");
+    }
 }
