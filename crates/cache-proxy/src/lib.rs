@@ -7,6 +7,7 @@
 mod body;
 mod element;
 mod proxy;
+mod request;
 mod respond;
 mod store;
 mod upstream;

@@ -58,12 +58,6 @@ pub enum Line {
     },
 }
 
-/// Bytes as hexadecimal digits.
-pub fn to_hex(b: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    b.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
-}
-
 /// Hexadecimal digits as bytes; `None` if they are none.
 pub fn from_hex(s: &str) -> Option<Vec<u8>> {
     let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok());
@@ -112,7 +106,7 @@ async fn look(browser: &Rc<Browser>, q: Question, act: Act, out: &Asked) -> Resu
     say(out, &Line::Head { status: p.status.as_u16(), url: p.url.to_string() });
     let kind = p.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
     if q.raw {
-        p.body.chunks(PIECE).for_each(|c| say(out, &Line::Body(to_hex(c))));
+        p.body.chunks(PIECE).for_each(|c| say(out, &Line::Body(node::hex(c))));
         return Ok(());
     }
     if kind.starts_with("text/html") {
@@ -175,7 +169,7 @@ mod tests {
     #[test]
     fn hex() {
         let all: Vec<u8> = (0..=255).collect();
-        assert_eq!(from_hex(&to_hex(&all)), Some(all));
+        assert_eq!(from_hex(&node::hex(&all)), Some(all));
         assert_eq!(from_hex("abc"), None);
         assert_eq!(from_hex("zz"), None);
     }

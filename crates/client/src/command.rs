@@ -1,6 +1,6 @@
 //! The `client` command: asks the resident browser of its node.
 
-use crate::ask::{Line, Question, from_hex, to_hex};
+use crate::ask::{Line, Question, from_hex};
 use node::Request;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
@@ -47,7 +47,7 @@ pub fn run(v: &Visit) -> ExitCode {
         return complain(2, "which page? e.g. client http://www.example.com/");
     };
     let data = match v.data.as_ref().map(std::fs::read) {
-        Some(Ok(d)) => Some(to_hex(&d)),
+        Some(Ok(d)) => Some(node::hex(&d)),
         Some(Err(e)) => return complain(26, &format!("{}: {e}", v.data.as_deref().unwrap_or("".as_ref()).display())),
         None => None,
     };

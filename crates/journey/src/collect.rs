@@ -206,7 +206,8 @@ impl Collector {
                     self.new_packet(node, None, None, None)
                 });
                 self.frames[n].put(seq, Frame { packet, causes: Vec::new(), held: Vec::new() });
-                self.see(packet, (node, port), Direction::In, t.at, bytes, (Vec::new(), Vec::new()), seq);
+                let (port, direction) = ((node, port), Direction::In);
+                self.see(Sight { packet, port, direction, at: t.at, bytes, causes: Vec::new(), held: Vec::new(), frame: seq });
             }
             What::Made(seq, origin) => self.made(node, seq, &origin),
             What::Said(seq, act, cause) => {
@@ -231,7 +232,8 @@ impl Collector {
                     causes.push(cause);
                 }
                 self.left((node, port), packet, t.at, &bytes);
-                self.see(packet, (node, port), Direction::Out, t.at, bytes, (causes, held), seq);
+                let (port, direction) = ((node, port), Direction::Out);
+                self.see(Sight { packet, port, direction, at: t.at, bytes, causes, held, frame: seq });
             }
             What::Held(seq, cause) => {
                 if let Some(f) = self.frames[n].by_seq.get_mut(&seq) {
@@ -271,7 +273,7 @@ impl Collector {
             Direction::In => self.flow_in(at.0, &bytes, packet),
         }
         let causes = if direction == Direction::Out { vec![Cause::Socket] } else { Vec::new() };
-        self.see(packet, at, direction, time, bytes, (causes, Vec::new()), 0);
+        self.see(Sight { packet, port: at, direction, at: time, bytes, causes, held: Vec::new(), frame: 0 });
     }
 
     pub(crate) fn new_packet(&mut self, node: u16, journey: Option<u64>, because: Option<PacketId>, again: Option<PacketId>) -> PacketId {
@@ -361,21 +363,11 @@ impl Collector {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "a sight is just these")]
-    fn see(
-        &mut self,
-        packet: PacketId,
-        port: PortAt,
-        direction: Direction,
-        at: Time,
-        bytes: Vec<u8>,
-        (causes, held): (Vec<Cause>, Vec<(Time, Cause)>),
-        frame: u64,
-    ) {
-        if let Some(p) = self.packets.get_mut(&packet) {
+    fn see(&mut self, s: Sight) {
+        if let Some(p) = self.packets.get_mut(&s.packet) {
             p.sights.push(self.sights.len());
         }
-        self.sights.push(Sight { packet, port, direction, at, bytes, causes, held, frame });
+        self.sights.push(s);
     }
 
     /// Forgets everything seen so far, but not what is under way.

@@ -35,14 +35,6 @@ pub struct Wanted {
     pub most: usize,
 }
 
-fn hex(b: &[u8]) -> String {
-    use std::fmt::Write as _;
-    b.iter().fold(String::with_capacity(2 * b.len()), |mut s, b| {
-        let _ = write!(s, "{b:02x}");
-        s
-    })
-}
-
 fn both(f: impl Fn(Lang) -> String) -> Value {
     json!({ "en": f(Lang::En), "ko": f(Lang::Ko) })
 }
@@ -74,7 +66,7 @@ impl Frames {
             levels.truncate(LEVELS);
             json!({ "medium": m.name(), "symbol-rate": m.symbol_rate(), "levels": levels, "bytes": layout.bytes })
         });
-        self.list.push(json!({ "len": s.bytes.len(), "hex": hex(told), "cut": cut, "layers": layers, "signal": signal }));
+        self.list.push(json!({ "len": s.bytes.len(), "hex": node::hex(told), "cut": cut, "layers": layers, "signal": signal }));
         self.known.insert(key, self.list.len() - 1);
         self.list.len() - 1
     }

@@ -12,6 +12,7 @@
 
 mod connection;
 mod device;
+mod errors;
 mod host;
 pub mod http;
 mod net;

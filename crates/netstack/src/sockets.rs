@@ -3,10 +3,10 @@
 use crate::connection::{Connection, Listener};
 use crate::device::{Caps, OneSlot};
 use crate::segment::{Ends, Sent, ack_at_zero_window, ends, note};
-use crate::trail::{Due, Marks, Voice};
+use crate::trail::{Due, Marks};
 use crate::udp::{Datagram, UdpPort};
 use flow::age::Age;
-use flow::{Flow as FlowOf, Packet, Tuple};
+use flow::{Flow as FlowOf, Packet};
 use node::{Act, Cause, Cursor, Cx, DropReason, Frame, FrameSeq, Rows, Time, Wake};
 use slab::Slab;
 use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
@@ -63,7 +63,7 @@ pub struct Sockets {
     mtu: usize,
     limits: Limits,
     pub(crate) connections: Slab<Connection>,
-    by_ends: HashMap<Ends, usize>,
+    pub(crate) by_ends: HashMap<Ends, usize>,
     generation: u64,
     pub(crate) listeners: HashMap<u16, Listener>,
     pub(crate) udp: HashMap<u16, UdpPort>,
@@ -321,18 +321,6 @@ impl Sockets {
         self.touch(id.0);
     }
 
-    /// To what bytes are due that are written on a connection now.
-    pub(crate) fn due(&mut self, id: (usize, u64)) -> Due {
-        let Some((voice, own)) = self.get(id).map(|c| (c.marks.voice, c.marks.heard)) else { return Due::Nothing };
-        let mut other = |id| self.get(id).and_then(|c| c.marks.heard);
-        match voice {
-            Voice::Act(a) => Due::Act(a),
-            Voice::Answer => own.map_or(Due::Nothing, Due::Of),
-            Voice::Follow(id) => other(id).or(own).map_or(Due::Nothing, Due::Of),
-            Voice::Pass(id) => other(id).map_or(Due::Nothing, Due::Part),
-        }
-    }
-
     fn remove(&mut self, i: usize) {
         let c = self.connections.remove(i);
         self.by_ends.remove(&c.ends);
@@ -425,28 +413,6 @@ impl Sockets {
             self.age.insert(t, (i, c.generation));
         }
         if more {
-            self.touch(i);
-        }
-    }
-
-    fn icmp_error(&mut self, t: &Tuple, p: &Packet) {
-        let kind = p.frame.data().get(p.header.header_len).copied();
-        let code = p.frame.data().get(p.header.header_len + 1).copied();
-        if t.protocol != protocol::TCP || kind != Some(wire::icmp::UNREACHABLE) || code == Some(wire::icmp::unreachable::FRAG_NEEDED) {
-            return;
-        }
-        self.unreachable(t);
-    }
-
-    /// No way leads to the other end of a flow (as we sent it): soft for an open
-    /// connection, an answer for a new one (RFC 1122 §4.2.3.9).
-    pub fn unreachable(&mut self, t: &Tuple) {
-        let e = (SocketAddrV4::new(t.src.0, t.src.1), SocketAddrV4::new(t.dst.0, t.dst.1));
-        let Some(i) = self.by_ends.get(&e).copied() else { return };
-        let c = &mut self.connections[i];
-        if t.protocol == protocol::TCP && c.socket().state() == State::SynSent {
-            c.error = Some(std::io::ErrorKind::HostUnreachable);
-            c.socket().abort();
             self.touch(i);
         }
     }

@@ -2,6 +2,7 @@
 //! which frame each byte that it sends is due. Kept only while the trace is on.
 
 use crate::net::Net;
+use crate::sockets::Sockets;
 use node::{Act, Cause, Cx, Frame, FrameSeq, Parent};
 use std::collections::VecDeque;
 use wire::ipv4::Header;
@@ -157,6 +158,20 @@ impl Marks {
             push(&mut self.sent, (seq, seq.wrapping_add(takes), f.seq));
         }
         cx.made(f, due.parent());
+    }
+}
+
+impl Sockets {
+    /// To what bytes are due that are written on a connection now.
+    pub(crate) fn due(&mut self, id: (usize, u64)) -> Due {
+        let Some((voice, own)) = self.get(id).map(|c| (c.marks.voice, c.marks.heard)) else { return Due::Nothing };
+        let mut other = |id| self.get(id).and_then(|c| c.marks.heard);
+        match voice {
+            Voice::Act(a) => Due::Act(a),
+            Voice::Answer => own.map_or(Due::Nothing, Due::Of),
+            Voice::Follow(id) => other(id).or(own).map_or(Due::Nothing, Due::Of),
+            Voice::Pass(id) => other(id).map_or(Due::Nothing, Due::Part),
+        }
     }
 }
 

@@ -76,8 +76,7 @@ impl Core {
             s.rx += 1;
             s.rx_bytes += f.len() as u64;
         }
-        let at = self.trace.stamp(f.rx);
-        self.trace.add(|| Record::In { seq: f.seq, port, at, bytes: f.data() });
+        self.trace.add(f.rx, |at| Record::In { seq: f.seq, port, at, bytes: f.data() });
     }
 
     /// Writes what was sent, in order, by `write`; what it refuses is counted.
@@ -111,10 +110,10 @@ impl Core {
         // A frame that was sent before the trace began has no cause noted.
         while let Some((seq, cause)) = self.whys.pop_front() {
             if seq == f.seq {
-                return self.trace.add(|| Record::Out { seq, port, at, cause, bytes: f.data() });
+                return self.trace.add(at, |_| Record::Out { seq, port, at, cause, bytes: f.data() });
             }
         }
-        self.trace.add(|| Record::Out { seq: f.seq, port, at, cause: Cause::Queued, bytes: f.data() });
+        self.trace.add(at, |_| Record::Out { seq: f.seq, port, at, cause: Cause::Queued, bytes: f.data() });
     }
 
     /// Frames that wait to be written.
@@ -167,8 +166,7 @@ impl Cx<'_> {
 
     /// Ends a frame here, counted under `why`.
     pub fn drop(&mut self, f: Frame, why: DropReason) {
-        let at = self.core.trace.stamp(self.now);
-        self.core.trace.add(|| Record::Dropped { seq: Some(f.seq), at, reason: why });
+        self.core.trace.add(self.now, |at| Record::Dropped { seq: Some(f.seq), at, reason: why });
         self.core.drops[why as usize] += 1;
         self.core.pool.give(f);
     }
@@ -181,8 +179,7 @@ impl Cx<'_> {
 
     /// Says that the element keeps `f` for `why`; the frame stays with it.
     pub fn hold(&mut self, f: &Frame, why: impl FnOnce() -> Cause) -> Held {
-        let at = self.core.trace.stamp(self.now);
-        self.core.trace.add(|| Record::Held { seq: f.seq, at, cause: why() });
+        self.core.trace.add(self.now, |at| Record::Held { seq: f.seq, at, cause: why() });
         Held
     }
 
@@ -200,8 +197,7 @@ impl Cx<'_> {
 
     /// Says what was done with what a frame carried, or for an act.
     pub fn tell(&mut self, seq: Option<FrameSeq>, act: Option<Act>, what: impl FnOnce() -> Cause) {
-        let at = self.core.trace.stamp(self.now);
-        self.core.trace.add(|| Record::Said { seq, act, at, cause: what() });
+        self.core.trace.add(self.now, |at| Record::Said { seq, act, at, cause: what() });
     }
 
     /// A new, empty frame with room for 2048 bytes. `None`: the pool is empty,
@@ -229,8 +225,7 @@ impl Cx<'_> {
 
     /// Says what a frame comes from that was got by [`Cx::take`].
     pub fn made(&mut self, f: &Frame, parent: Parent<'_>) {
-        let at = self.core.trace.stamp(self.now);
-        self.core.trace.add(|| Record::Made { seq: f.seq, at, origin: parent.into() });
+        self.core.trace.add(self.now, |at| Record::Made { seq: f.seq, at, origin: parent.into() });
     }
 
     /// The same packet in a further frame.
@@ -257,8 +252,7 @@ impl Cx<'_> {
 
     /// Counts the loss of what `seq` carried a part of.
     pub fn lost_part(&mut self, seq: Option<FrameSeq>, why: DropReason) {
-        let at = self.core.trace.stamp(self.now);
-        self.core.trace.add(|| Record::Dropped { seq, at, reason: why });
+        self.core.trace.add(self.now, |at| Record::Dropped { seq, at, reason: why });
         self.core.drops[why as usize] += 1;
     }
 

@@ -68,7 +68,7 @@ impl Hold {
         match next {
             Some((_, What::Frame(port, f))) => {
                 let name = d.core.names.get(usize::from(port.0)).cloned().unwrap_or_default();
-                let what = json!({ "port": name, "frame": hex(f.data()) });
+                let what = json!({ "port": name, "frame": crate::hex(f.data()) });
                 let mut burst = Burst::new();
                 burst.push(f);
                 d.input(now, port, &mut burst);
@@ -99,14 +99,6 @@ impl Hold {
             "stands": c.stands(),
         })
     }
-}
-
-fn hex(b: &[u8]) -> String {
-    use std::fmt::Write as _;
-    b.iter().fold(String::with_capacity(b.len() * 2), |mut s, b| {
-        let _ = write!(s, "{b:02x}");
-        s
-    })
 }
 
 /// Takes what came in during a pause, before the node reads anything else.

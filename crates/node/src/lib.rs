@@ -25,6 +25,12 @@ pub mod sim;
 mod table;
 pub mod trace;
 
+/// Bytes as hexadecimal digits, for what is told as JSON.
+pub fn hex(b: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    b.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
+}
+
 pub use clock::{Clock, Sleep};
 pub use control::{Asked, Asker, Request};
 pub use cx::{Core, Cx, Held, PortStats};

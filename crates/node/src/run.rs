@@ -279,7 +279,7 @@ fn attach_more<E: Element>(d: &mut Driver<E>, ports: &mut Vec<LoopPort>) -> Resu
         ports.push(LoopPort { tap: port::watch(tap)?, room: usize::from(mtu) + 18, readable: true });
         d.core.ports.push(PortStats::default());
         let port = PortId(d.core.names.len() as u8);
-        d.core.trace.add(|| Record::Port { port, name: &name });
+        d.core.trace.add(Time::ZERO, |_| Record::Port { port, name: &name });
         d.core.names.push(name);
     }
     Ok(())

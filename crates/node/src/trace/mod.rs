@@ -52,13 +52,15 @@ impl Trace {
     /// The time that a record bears whose call began at `now`.
     #[inline]
     pub(crate) fn stamp(&self, now: Time) -> Time {
-        if self.live { Time::monotonic() } else { now }
+        if self.on() && self.live { Time::monotonic() } else { now }
     }
 
+    /// Records what happened in a call that began at `now`; off, this is one branch.
     #[inline]
-    pub(crate) fn add<'a>(&mut self, record: impl FnOnce() -> Record<'a>) {
+    pub(crate) fn add<'a>(&mut self, now: Time, record: impl FnOnce(Time) -> Record<'a>) {
         if self.on() {
-            self.put(&record());
+            let at = self.stamp(now);
+            self.put(&record(at));
         }
     }
 
