@@ -8,7 +8,7 @@ use wire::ipv4::protocol;
 use wire::{Mac, craft};
 
 const BURSTS: usize = 4000;
-const TURNS: usize = 25;
+const TURNS: usize = 6;
 
 /// Nanoseconds a frame of `frame`, which arrives at port 0 in full bursts.
 fn cost<E: Element>(element: E, warm: &[(u8, Vec<u8>)], frame: &[u8]) -> f64 {
