@@ -35,6 +35,9 @@ impl Cache {
         }
         // A fetch under the client's address comes back to that address.
         let known = is_tcp && self.host.sockets().knows(&p.header, p.frame.data());
+        if self.host.sockets().knows_error(&p.header, p.frame.data()) {
+            return self.host.error(cx, p);
+        }
         let to_http = is_tcp && be16(p.frame.data(), p.header.header_len + 2) == Some(HTTP);
         let intercepted = to_http && self.intercept.iter().any(|c| c.contains(p.header.dst));
         // An intercepted packet is a hop's too: it must not outlive its TTL.

@@ -59,6 +59,25 @@ fn port_80_is_answered_under_the_servers_address_and_the_rest_is_routed() {
 }
 
 #[test]
+fn errors_about_what_it_answers_in_the_servers_name_are_the_caches() {
+    let (mut sim, c) = cache();
+    sim.inject((c, 0), &frame(&craft::packet(protocol::TCP, PC, WEB.1, &craft::tcp(4000, 80, SYN))));
+    let answer = sim.sent((c, 0)).remove(0);
+    let mut error = craft::icmp_error(3, 4, [10, 0, 8, 1].into(), WEB.1, &answer[HEADER_LEN..]);
+    error[26..28].copy_from_slice(&1400u16.to_be_bytes());
+    error[22..24].fill(0);
+    let sum = !wire::checksum::sum(&error[20..]);
+    error[22..24].copy_from_slice(&sum.to_be_bytes());
+    sim.inject((c, 0), &frame(&error));
+    assert!(sim.sent((c, 1)).is_empty(), "the server did not send what it is about");
+    assert_eq!(sim.core(c).event("path-mtu-learned"), 1);
+    // An error about anything else is the server's.
+    let other = craft::packet(protocol::TCP, WEB.1, PC, &craft::tcp(22, 4000, ACK));
+    sim.inject((c, 0), &frame(&craft::icmp_error(3, 4, [10, 0, 8, 1].into(), WEB.1, &other)));
+    assert_eq!((sim.sent((c, 1)).len(), sim.core(c).event("path-mtu-learned")), (1, 1));
+}
+
+#[test]
 fn a_hundred_thousand_mutated_frames() {
     let (mut sim, c) = cache();
     let big = craft::packet(protocol::TCP, PC, WEB.1, &[&craft::tcp(4000, 80, ACK)[..], &[b'G'; 300]].concat());

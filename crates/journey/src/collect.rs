@@ -16,8 +16,8 @@ use std::hash::{Hash, Hasher};
 const FRAMES: usize = 65_536;
 /// Frames on one wire that wait for their other end.
 const ON_WIRE: usize = 16_384;
-/// Sights after which a live collector forgets the oldest journeys.
-pub const SIGHTS: usize = 400_000;
+/// Bytes of a journey that is kept.
+const TAPE: usize = 96 << 20;
 
 /// A record that owns what it tells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,8 +124,9 @@ pub struct Collector {
     pub lost: Lost,
     /// Nodes whose records are coming.
     traced: Vec<bool>,
-    /// All that was taken, if it is to be kept.
+    /// All that was taken, if it is to be kept, and its bytes.
     tape: Option<Vec<(u16, Told)>>,
+    taped: usize,
 }
 
 fn hash(b: &[u8]) -> u64 {
@@ -148,9 +149,23 @@ impl Collector {
         self.tape = Some(Vec::new());
     }
 
-    /// What was kept.
-    pub fn tape(&self) -> &[(u16, Told)] {
-        self.tape.as_deref().unwrap_or_default()
+    /// What was kept; `None`: nothing, or it grew too large.
+    pub fn tape(&self) -> Option<&[(u16, Told)]> {
+        self.tape.as_deref()
+    }
+
+    fn record(&mut self, node: u16, t: &Told) {
+        let Some(tape) = &mut self.tape else { return };
+        self.taped += 64
+            + match &t.what {
+                What::In(_, _, b) | What::Out(_, _, _, b) | What::Host(_, _, b) => b.len(),
+                _ => 0,
+            };
+        if self.taped > TAPE {
+            self.tape = None;
+        } else {
+            tape.push((node, t.clone()));
+        }
     }
 
     /// Whether a node's frames are told at all.
@@ -196,9 +211,7 @@ impl Collector {
         if n >= self.frames.len() {
             return;
         }
-        if let Some(tape) = &mut self.tape {
-            tape.push((node, t.clone()));
-        }
+        self.record(node, &t);
         match t.what {
             What::In(seq, port, bytes) => {
                 let packet = self.arrived((node, port), &bytes).unwrap_or_else(|| {

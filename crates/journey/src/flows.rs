@@ -36,6 +36,8 @@ pub(crate) struct Flows {
 
 /// Sequence numbers remembered of a flow.
 const SENT: usize = 65_536;
+/// Flows that are remembered; beyond, all begin anew.
+const FLOWS: usize = 16_384;
 
 fn key(bytes: &[u8], out: bool) -> Option<FlowKey> {
     let e = ether::Header::read(bytes)?;
@@ -81,6 +83,9 @@ impl Collector {
     pub(crate) fn flow_out(&mut self, node: u16, bytes: &[u8]) -> (Option<u64>, Option<PacketId>, Option<PacketId>) {
         let Some(k) = key(bytes, true) else { return (None, None, None) };
         if !self.flows.flows.contains_key(&(node, k)) {
+            if self.flows.flows.len() >= FLOWS {
+                self.flows.flows.clear();
+            }
             let journey = self.new_journey();
             self.flows.flows.insert((node, k), Flow { journey, last_in: None, sent: HashMap::new() });
         }

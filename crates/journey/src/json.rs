@@ -31,8 +31,19 @@ pub struct Wanted {
     pub start: Time,
     /// Nanoseconds of the Unix epoch's clock at the zero of the lab's.
     pub epoch: u64,
-    /// Packets at most, the newest.
-    pub most: usize,
+    /// How many packets.
+    pub keep: Keep,
+}
+
+/// Which packets are told of many.
+#[derive(Clone, Copy, Debug)]
+pub enum Keep {
+    /// All.
+    All,
+    /// The newest.
+    Newest(usize),
+    /// The first, and a quarter as many of the last: a long journey's ends.
+    Ends(usize),
 }
 
 fn both(f: impl Fn(Lang) -> String) -> Value {
@@ -124,8 +135,13 @@ pub fn json(c: &Collector, wanted: &Wanted, about: Option<&About>) -> Value {
     let mut places: HashMap<usize, usize> = HashMap::new();
     let mut sights = Vec::new();
     let is = |j: Option<u64>| wanted.journey.is_none_or(|w| j == Some(w));
-    let mut packets: Vec<&Packet> = c.packets.values().rev().filter(|p| is(p.journey) && !p.sights.is_empty()).take(wanted.most).collect();
-    packets.reverse();
+    let mut packets: Vec<&Packet> = c.packets.values().filter(|p| is(p.journey) && !p.sights.is_empty()).collect();
+    let all = packets.len();
+    match wanted.keep {
+        Keep::Newest(n) if all > n => drop(packets.drain(..all - n)),
+        Keep::Ends(n) if all > n + n / 4 => drop(packets.drain(n..all - n / 4)),
+        _ => {}
+    }
     let mut order: Vec<usize> = packets.iter().flat_map(|p| p.sights.iter().copied()).collect();
     order.sort_unstable_by_key(|i| (c.sights.get(*i).map(|s| s.at), *i));
     for i in order {
@@ -170,6 +186,7 @@ pub fn json(c: &Collector, wanted: &Wanted, about: Option<&About>) -> Value {
         "frames": frames.list,
         "moves": steps,
         "events": events,
+        "left-out": all - packets.len(),
         "lost": { "records": c.lost.records, "frames": c.lost.frames, "unmatched": c.lost.unmatched },
     });
     if let Some(a) = about {

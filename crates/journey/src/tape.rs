@@ -38,13 +38,14 @@ pub struct Journey {
     pub epoch: u64,
 }
 
-/// A journey as bytes.
+/// A journey as bytes; `None`: it is too large to be kept.
 ///
 /// # Errors
 /// If it cannot be encoded.
-pub fn write(c: &Collector, about: &About, gathered: Option<Gathered>, epoch: u64) -> Result<Vec<u8>> {
-    let kept = Kept { about: about.clone(), gathered, epoch, lost: c.lost, tape: c.tape().into() };
-    postcard::to_stdvec(&kept).context("keeping the journey")
+pub fn write(c: &Collector, about: &About, gathered: Option<Gathered>, epoch: u64) -> Result<Option<Vec<u8>>> {
+    let Some(tape) = c.tape() else { return Ok(None) };
+    let kept = Kept { about: about.clone(), gathered, epoch, lost: c.lost, tape: tape.into() };
+    postcard::to_stdvec(&kept).map(Some).context("keeping the journey")
 }
 
 /// A journey from its bytes, in the lab that it was made in.

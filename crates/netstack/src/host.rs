@@ -65,6 +65,12 @@ impl Host {
         hop::packet(cx, f)
     }
 
+    /// Takes an ICMP error about a connection under an address that is not the host's.
+    pub fn error(&mut self, cx: &mut Cx<'_>, p: Packet) {
+        self.learn_path(cx, &p);
+        self.deliver(cx, p);
+    }
+
     /// Hands a whole packet to the sockets; what none wants the hop answers.
     pub fn deliver(&mut self, cx: &mut Cx<'_>, p: Packet) {
         let rest = self.sockets.borrow_mut().input(cx, p);
@@ -107,7 +113,11 @@ impl Host {
         let body = p.header.payload(p.frame.data());
         let needed = p.header.protocol == protocol::ICMP && body.starts_with(&[icmp::UNREACHABLE, icmp::unreachable::FRAG_NEEDED]);
         let Some(quoted) = body.get(icmp::HEADER_LEN..).and_then(|q| Header::read_quoted(q).ok()) else { return };
-        let Some(mtu) = be16(body, 6).filter(|_| needed && self.hop.is_own(quoted.src)) else { return };
+        let Some(mtu) = be16(body, 6).filter(|_| needed) else { return };
+        let known = || self.sockets.borrow().knows_error(&p.header, p.frame.data());
+        if !self.hop.is_own(quoted.src) && !known() {
+            return;
+        }
         if !ipv4::l4_checksum_ok(p.frame.data(), &p.header) || (self.paths.len() >= PATHS && !self.paths.contains_key(&quoted.dst)) {
             return;
         }

@@ -133,6 +133,13 @@ impl Sockets {
         h.protocol == protocol::TCP && ends(h, p).is_some_and(|e| self.by_ends.contains_key(&e) || self.time_wait.contains_key(&e))
     }
 
+    /// Whether a packet is an ICMP error about a connection here.
+    pub fn knows_error(&self, h: &Header, p: &[u8]) -> bool {
+        let FlowOf::Error(t) = FlowOf::read(p, h) else { return false };
+        let e = (SocketAddrV4::new(t.src.0, t.src.1), SocketAddrV4::new(t.dst.0, t.dst.1));
+        t.protocol == protocol::TCP && self.by_ends.contains_key(&e)
+    }
+
     /// Takes a whole, unfragmented packet for a local (or intercepted) address.
     /// Gives back what no socket wants: echo requests and UDP to closed ports.
     pub fn input(&mut self, cx: &mut Cx<'_>, p: Packet) -> Option<Packet> {

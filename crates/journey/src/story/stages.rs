@@ -134,7 +134,7 @@ impl<'a> Teller<'a> {
         let sent = self.events().find(|e| matches!(e.cause, Cause::RequestSent { .. }));
         self.part("the protocol stack packs the request", "데이터 포장 (프로토콜 스택)");
         if let Some(e) = sent {
-            self.line(l.pick(format!("HTTP: {}", words::cause(l, &e.cause)), format!("HTTP: {}", words::cause(l, &e.cause))), None);
+            self.line(format!("HTTP: {}", words::cause(l, &e.cause)), None);
         }
         let parts = self.segments(request);
         let ids: Vec<String> = parts.iter().map(|s| format!("#{} ({})", s.p.id, s.payload())).collect();

@@ -43,7 +43,7 @@ function take(d) {
   $("verdict").textContent = v ? `${v.good ? "✓" : "✗"} ${v[lang]}` : "";
   $("verdict").className = v ? (v.good ? "good" : "bad") : "";
   const l = data.lost;
-  $("lost").textContent = [l.records ? `${l.records} ${word("records")}` : "", l.frames ? `${l.frames} ${word("frames")}` : ""].filter(Boolean).join(", ");
+  $("lost").textContent = [data["left-out"] ? `${data["left-out"]} ${word("leftOut")}` : "", l.records ? `${l.records} ${word("records")}` : "", l.frames ? `${l.frames} ${word("frames")}` : ""].filter(Boolean).join(", ");
   refilter();
   showStory();
 }

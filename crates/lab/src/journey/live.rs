@@ -13,7 +13,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use journey::About;
-use journey::json::{self, Wanted};
+use journey::json::{self, Keep, Wanted};
 use node::Time;
 use node::trace::Act;
 use serde::Deserialize;
@@ -32,6 +32,8 @@ use visit::Said;
 const WAIT: Duration = Duration::from_secs(15);
 /// News are gathered for so long before they are told.
 const GATHER: Duration = Duration::from_millis(300);
+/// Seconds that curl may take.
+const GIVE_UP: u64 = 60;
 /// Packets that the page shows at most.
 const SHOWN: usize = 1200;
 /// Sights after which the collector begins anew.
@@ -76,7 +78,7 @@ impl Collector {
         let mut waits: Vec<Waits> = Vec::new();
         let mut fresh = (self.version(), Instant::now());
         loop {
-            self.all.feed.turn(&mut self.all.c, Duration::from_millis(20))?;
+            self.all.turn(Duration::from_millis(20))?;
             loop {
                 match asks.try_recv() {
                     Ok(Ask::Data { have, to }) => waits.push(Waits { have, until: Instant::now() + WAIT, to }),
@@ -147,7 +149,7 @@ impl Collector {
     }
 
     fn data(&self, version: u64) -> Value {
-        let wanted = Wanted { journey: None, start: self.start, epoch: epoch(), most: SHOWN };
+        let wanted = Wanted { journey: None, start: self.start, epoch: epoch(), keep: Keep::Newest(SHOWN) };
         let about = self.told.last().cloned().map(|a| About { start: self.start.max(a.start), ..a });
         let mut v = json::json(&self.all.c, &wanted, about.as_ref());
         v["version_of_data"] = version.into();
@@ -234,7 +236,7 @@ async fn fetch(State(s): App, Json(p): Json<Page>) -> Response {
         let t = super::topo::topology(&s.r.name, &s.file);
         let from = t.node(&name).context("the node that asks")?;
         let start = Time::monotonic();
-        let said = if is_client { visit::client(&s.r, &name, &p.url)? } else { visit::curl(&s.r, &name, &p.url)? };
+        let said = if is_client { visit::client(&s.r, &name, &p.url)? } else { visit::curl(&s.r, &name, &p.url, GIVE_UP)? };
         let text = format!("{name}: {}", p.url);
         s.ask.send(Ask::Fetch { url: p.url, from, start, said }).ok().context("the collector has ended")?;
         Ok(json!({ "text": text }))

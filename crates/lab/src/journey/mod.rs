@@ -11,7 +11,7 @@ use crate::file::{LabFile, parse};
 use crate::plan::RUN;
 use crate::state::Running;
 use anyhow::{Context, Result, bail};
-use journey::json::{self, Wanted};
+use journey::json::{self, Keep, Wanted};
 use journey::tape::{self, Gathered, Journey};
 use journey::words::Lang;
 use journey::{About, Collector, Feed, Story, export, text};
@@ -60,12 +60,16 @@ pub(crate) struct Args {
 
 /// Where the last journey is kept.
 const KEPT: &str = "/run/lab/journey";
+/// Packets that a page shows: beyond, a long journey's middle is left out.
+const SHOWN: usize = 1600;
 /// How long packets may still come after the page.
 const QUIET: Duration = Duration::from_millis(150);
 /// … at most.
 const REST: Duration = Duration::from_secs(2);
 /// A frame that has not come for so long is lost.
 const LOST: Duration = Duration::from_millis(500);
+/// How often the lab's clock is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long nodes may take to answer the collector.
 const REACH: Duration = Duration::from_secs(3);
 
@@ -74,6 +78,8 @@ pub(crate) struct Collecting {
     pub(crate) c: Collector,
     pub(crate) feed: Feed,
     hosts: Option<Child>,
+    r: Running,
+    looked: Instant,
 }
 
 impl Drop for Collecting {
@@ -97,7 +103,7 @@ impl Collecting {
         };
         let pipe = hosts.as_mut().and_then(|h| h.stdout.take());
         let feed = Feed::new(&c, &r.path(RUN), pipe)?;
-        let mut all = Collecting { c, feed, hosts };
+        let mut all = Collecting { c, feed, hosts, r: r.clone(), looked: Instant::now() };
         all.reach()?;
         Ok(all)
     }
@@ -107,9 +113,18 @@ impl Collecting {
         let end = Instant::now() + REACH;
         self.feed.connect(&mut self.c);
         while !self.feed.ready(&self.c) && Instant::now() < end {
-            self.feed.turn(&mut self.c, QUIET)?;
+            self.turn(QUIET)?;
         }
         Ok(())
+    }
+
+    /// Collects for up to `wait`, on the lab's clock, which may have been stopped.
+    pub(crate) fn turn(&mut self, wait: Duration) -> Result<()> {
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            clock_of(&self.r).set();
+        }
+        self.feed.turn(&mut self.c, wait)
     }
 
     /// Nodes that tell nothing.
@@ -158,7 +173,7 @@ fn run(all: &mut Collecting, said: &Receiver<Said>, node: u16, give_up: Duration
     let mut o = Outcome::default();
     let end = Instant::now() + give_up;
     while !o.over && Instant::now() < end {
-        all.feed.turn(&mut all.c, QUIET)?;
+        all.turn(QUIET)?;
         while let Ok(s) = said.try_recv() {
             match s {
                 Said::Act(n) => o.act = Some(n),
@@ -174,7 +189,7 @@ fn run(all: &mut Collecting, said: &Receiver<Said>, node: u16, give_up: Duration
     let rest = Instant::now() + REST;
     let mut quiet = (all.c.sights.len(), Instant::now());
     while Instant::now() < rest && quiet.1.elapsed() < QUIET {
-        all.feed.turn(&mut all.c, QUIET)?;
+        all.turn(QUIET)?;
         let n = match o.act {
             Some(a) => {
                 let j = all.c.journey_of(node, Act(a));
@@ -213,7 +228,7 @@ fn fetch(r: &Running, f: &LabFile, url: &str, a: &Args) -> Result<Journey> {
     }
     let node = all.c.topology.node(&name).context("the node that asks")?;
     let start = Time::monotonic();
-    let said = if is_client { visit::client(r, &name, url)? } else { visit::curl(r, &name, url)? };
+    let said = if is_client { visit::client(r, &name, url)? } else { visit::curl(r, &name, url, a.give_up)? };
     let o = run(&mut all, &said, node, Duration::from_secs(a.give_up))?;
     let g = gathered(&o, url);
     let journey = match (&g, o.act) {
@@ -224,8 +239,15 @@ fn fetch(r: &Running, f: &LabFile, url: &str, a: &Args) -> Result<Journey> {
     let about = About { journey, url: url.to_owned(), from: node, start, curl: o.curl, unfinished: !o.over };
     let epoch = epoch();
     // Kept for `--packet` and the like; a lab whose folder cannot be written to goes without.
-    let kept = tape::write(&all.c, &about, g, epoch)?;
-    let _ = std::fs::write(r.path(KEPT), kept);
+    match tape::write(&all.c, &about, g, epoch)? {
+        Some(kept) => {
+            let _ = std::fs::write(r.path(KEPT), kept);
+        }
+        None => {
+            eprintln!("lab: the journey is too large to be kept for another telling");
+            let _ = std::fs::remove_file(r.path(KEPT));
+        }
+    }
     Ok(Journey { c: std::mem::take(&mut all.c), about, epoch })
 }
 
@@ -241,6 +263,17 @@ fn last(r: &Running, f: &LabFile) -> Result<Journey> {
 pub(crate) fn journey(r: &Running, a: &Args) -> Result<ExitCode> {
     let f = parse(&r.text()?).map_err(|e| anyhow::anyhow!("{e}"))?;
     let lang = a.lang.unwrap_or_else(Lang::of_environment);
+    let dash = |p: &Option<PathBuf>| p.as_ref().is_some_and(|p| p.as_os_str() == "-");
+    let to_stdout = [a.json, dash(&a.pcapng), dash(&a.html)].into_iter().filter(|x| *x).count();
+    anyhow::ensure!(to_stdout < 2, "only one of --json, --pcapng - and --html - can go to standard output");
+    anyhow::ensure!(
+        !(dash(&a.pcapng) && std::io::stdout().is_terminal()),
+        "pcapng is not for a terminal: pipe it (lab journey --pcapng - URL | wireshark -k -i -), or write it to a file"
+    );
+    for file in [&a.pcapng, &a.html].into_iter().flatten() {
+        let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(".".as_ref());
+        anyhow::ensure!(folder.is_dir(), "{}: there is no folder {}", file.display(), folder.display());
+    }
     let j = match &a.url {
         Some(url) => fetch(r, &f, url, a)?,
         None => last(r, &f)?,
@@ -256,13 +289,17 @@ pub(crate) fn journey(r: &Running, a: &Args) -> Result<ExitCode> {
         write_to(to, |w| Ok(export::pcapng(c, about.journey, *epoch, lang, w)?))?;
     }
     if a.json || a.html.is_some() {
-        let mut whole =
-            json::json(c, &Wanted { journey: Some(about.journey), start: about.start, epoch: *epoch, most: usize::MAX }, Some(about));
+        let all = |keep| {
+            let wanted = Wanted { journey: Some(about.journey), start: about.start, epoch: *epoch, keep };
+            json::json(c, &wanted, Some(about))
+        };
         if a.json {
+            let whole = all(Keep::All);
             write_to("-".as_ref(), |w| Ok(writeln!(w, "{whole:#}")?))?;
             told = true;
         }
         if let Some(to) = &a.html {
+            let mut whole = all(Keep::Ends(SHOWN));
             whole["tables"] = tables::all(r, &f);
             told |= to.as_os_str() == "-";
             write_to(to, |w| Ok(w.write_all(journey::web::page(&whole).as_bytes())?))?;
@@ -271,7 +308,9 @@ pub(crate) fn journey(r: &Running, a: &Args) -> Result<ExitCode> {
     if !told {
         show(&story, a)?;
     }
-    let good = Story::tell(c, about, lang).last().is_some_and(|(good, _)| good);
+    // A single packet's story has no verdict: the journey's decides.
+    let whole = if a.packet.is_some() { Story::tell(c, about, lang) } else { story };
+    let good = whole.last().is_some_and(|(good, _)| good);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

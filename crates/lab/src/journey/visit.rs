@@ -45,11 +45,13 @@ pub(crate) fn client(r: &Running, node: &str, url: &str) -> Result<Receiver<Said
     Ok(rx)
 }
 
-/// Runs curl on a kernel host.
-pub(crate) fn curl(r: &Running, node: &str, url: &str) -> Result<Receiver<Said>> {
+/// Runs curl on a kernel host, for so many seconds at most.
+pub(crate) fn curl(r: &Running, node: &str, url: &str, seconds: u64) -> Result<Receiver<Said>> {
     const FORM: &str = "%{local_port} %{remote_ip}:%{remote_port} %{http_code} %{size_download}";
     let mut c = Command::new(std::env::current_exe()?);
-    c.args(["-l", &r.name, "exec", node, "curl", "-sS", "-m", "60", "-o", "/dev/null", "-w", FORM, "--", url]);
+    c.args(["-l", &r.name, "exec", node, "curl", "-sS", "-o", "/dev/null", "-w", FORM, "-m"])
+        .arg(seconds.max(1).to_string())
+        .args(["--", url]);
     let child = c.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("running curl")?;
     let (tx, rx) = channel();
     std::thread::spawn(move || {
