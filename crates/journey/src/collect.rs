@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// Frames of one node that are remembered after they ended: what comes of them
 /// may name them.
@@ -98,6 +99,7 @@ impl Frames {
 #[derive(Debug)]
 struct OnWire {
     hash: u64,
+    bytes: Arc<[u8]>,
     packet: PacketId,
     at: Time,
 }
@@ -214,9 +216,9 @@ impl Collector {
         self.record(node, &t);
         match t.what {
             What::In(seq, port, bytes) => {
-                let packet = self.arrived((node, port), &bytes).unwrap_or_else(|| {
+                let (packet, bytes) = self.arrived((node, port), &bytes).unwrap_or_else(|| {
                     self.lost.unmatched += 1;
-                    self.new_packet(node, None, None, None)
+                    (self.new_packet(node, None, None, None), bytes.into())
                 });
                 self.frames[n].put(seq, Frame { packet, causes: Vec::new(), held: Vec::new() });
                 let (port, direction) = ((node, port), Direction::In);
@@ -244,6 +246,7 @@ impl Collector {
                 if causes.last() != Some(&cause) {
                     causes.push(cause);
                 }
+                let bytes: Arc<[u8]> = bytes.into();
                 self.left((node, port), packet, t.at, &bytes);
                 let (port, direction) = ((node, port), Direction::Out);
                 self.see(Sight { packet, port, direction, at: t.at, bytes, causes, held, frame: seq });
@@ -271,21 +274,22 @@ impl Collector {
 
     /// Takes a frame that a kernel host sent or got.
     fn host(&mut self, at: PortAt, direction: Direction, time: Time, bytes: Vec<u8>) {
-        let packet = match direction {
-            Direction::In => self.arrived(at, &bytes).unwrap_or_else(|| self.new_packet(at.0, None, None, None)),
-            Direction::Out => {
-                let (journey, because, again) = self.flow_out(at.0, &bytes);
-                self.new_packet(at.0, journey, because, again)
+        let (packet, bytes, causes) = match direction {
+            Direction::In => {
+                let known = self.arrived(at, &bytes);
+                let (packet, bytes) = known.unwrap_or_else(|| (self.new_packet(at.0, None, None, None), bytes.into()));
+                self.flow_in(at.0, &bytes, packet);
+                (packet, bytes, Vec::new())
             }
-        };
-        match direction {
             Direction::Out => {
+                let bytes: Arc<[u8]> = bytes.into();
+                let (journey, because, again) = self.flow_out(at.0, &bytes);
+                let packet = self.new_packet(at.0, journey, because, again);
                 self.flows.note_out(at.0, &bytes, packet);
                 self.left(at, packet, time, &bytes);
+                (packet, bytes, vec![Cause::Socket])
             }
-            Direction::In => self.flow_in(at.0, &bytes, packet),
-        }
-        let causes = if direction == Direction::Out { vec![Cause::Socket] } else { Vec::new() };
+        };
         self.see(Sight { packet, port: at, direction, at: time, bytes, causes, held: Vec::new(), frame: 0 });
     }
 
@@ -328,9 +332,9 @@ impl Collector {
         self.frames[n].put(seq, frame);
     }
 
-    fn left(&mut self, at: PortAt, packet: PacketId, time: Time, bytes: &[u8]) {
+    fn left(&mut self, at: PortAt, packet: PacketId, time: Time, bytes: &Arc<[u8]>) {
         let q = self.on_wire.entry(at).or_default();
-        q.push_back(OnWire { hash: hash(bytes), packet, at: time });
+        q.push_back(OnWire { hash: hash(bytes), bytes: Arc::clone(bytes), packet, at: time });
         if q.len() > ON_WIRE {
             q.pop_front();
         }
@@ -338,13 +342,13 @@ impl Collector {
 
     /// The packet that came to a port: what left the other end in this order. What
     /// left before it and did not come is lost: a cable keeps the order.
-    fn arrived(&mut self, at: PortAt, bytes: &[u8]) -> Option<PacketId> {
+    fn arrived(&mut self, at: PortAt, bytes: &[u8]) -> Option<(PacketId, Arc<[u8]>)> {
         let from = *self.wires.get(&at)?;
         let h = hash(bytes);
         let q = self.on_wire.get_mut(&from)?;
         let i = q.iter().position(|w| w.hash == h)?;
         let missing: Vec<OnWire> = q.drain(..i).collect();
-        let found = q.pop_front().map(|w| w.packet);
+        let found = q.pop_front().map(|w| (w.packet, w.bytes));
         for w in missing {
             self.lose(from, at, &w);
         }

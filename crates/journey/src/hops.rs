@@ -42,7 +42,7 @@ pub struct Hop {
 }
 
 fn layers(c: &Collector, frames: &[usize]) -> Vec<Layer> {
-    let bytes: Vec<&[u8]> = frames.iter().filter_map(|i| c.sights.get(*i)).map(|s| s.bytes.as_slice()).collect();
+    let bytes: Vec<&[u8]> = frames.iter().filter_map(|i| c.sights.get(*i)).map(|s| &*s.bytes).collect();
     dissect_all(&bytes)
 }
 

@@ -11,6 +11,7 @@ use crate::words::{self, Lang};
 use node::Time;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::Arc;
 use wire::line::Transmitter;
 
 /// The schema's version.
@@ -52,7 +53,7 @@ fn both(f: impl Fn(Lang) -> String) -> Value {
 
 struct Frames {
     list: Vec<Value>,
-    known: HashMap<(Vec<u8>, bool), usize>,
+    known: HashMap<(Arc<[u8]>, bool), usize>,
     bytes: usize,
 }
 

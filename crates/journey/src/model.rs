@@ -4,6 +4,7 @@ use crate::topology::PortAt;
 use node::trace::Cause;
 use node::{DropReason, Time};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A packet's number: the same at every port, through translation, encapsulation,
 /// cells and fragments.
@@ -49,7 +50,7 @@ pub struct Sight {
     /// When.
     pub at: Time,
     /// All of it.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
     /// What was done with it at this node, in order; at its way in: nothing.
     pub causes: Vec<Cause>,
     /// What it waited for at this node, and since when.

@@ -61,7 +61,7 @@ pub(crate) struct Args {
 /// Where the last journey is kept.
 const KEPT: &str = "/run/lab/journey";
 /// Packets that a page shows: beyond, a long journey's middle is left out.
-const SHOWN: usize = 1600;
+const SHOWN: usize = 500;
 /// How long packets may still come after the page.
 const QUIET: Duration = Duration::from_millis(150);
 /// … at most.
