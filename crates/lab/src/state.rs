@@ -229,7 +229,7 @@ pub(crate) fn status(name: Option<&str>, json: bool) -> Result<ExitCode> {
                     serde_json::json!({ "node": p.node, "role": p.role, "pid": pid, "state": p.state, "text": p.text, "last": p.last })
                 })
                 .collect();
-            out.push(serde_json::json!({ "name": r.name, "holder": r.holder, "file": r.file, "roles": roles }));
+            out.push(serde_json::json!({ "name": r.name, "holder": r.holder, "paused": crate::pause::noted(r).is_some(), "file": r.file, "roles": roles }));
             continue;
         }
         println!("{} ({}), holder {}", r.name, r.file.display(), r.holder);

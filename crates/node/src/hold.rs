@@ -107,3 +107,62 @@ pub(crate) fn release<E: Element>(hold: &Hold, d: &mut Driver<E>, now: Time) {
         let _ = hold.pass(d, now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Core, Cx};
+    use rand::SeedableRng;
+
+    /// Sends what comes out of the other port; is due at a time.
+    struct Wire(Option<Time>);
+
+    impl Element for Wire {
+        fn input(&mut self, cx: &mut Cx<'_>, port: PortId, burst: &mut Burst) {
+            while let Some(f) = burst.take() {
+                cx.send(PortId(1 - port.0), f, || crate::Cause::Forwarded);
+            }
+        }
+        fn poll(&mut self, _: &mut Cx<'_>, event: Event) {
+            if event == Event::Deadline {
+                self.0 = None;
+            }
+        }
+        fn deadline(&self) -> Option<Time> {
+            self.0
+        }
+    }
+
+    #[test]
+    fn what_waits_passes_one_by_one_and_then_what_is_due() {
+        let now = Time::from_nanos(5);
+        let mut d = Driver::new(Wire(Some(now)), Core::new(8, rand::rngs::StdRng::seed_from_u64(1)));
+        d.core.names = vec!["l".into(), "r".into()];
+        let hold = Hold::default();
+        for n in 1..=2u8 {
+            let mut f = d.core.pool.take(64, now).unwrap();
+            f.extend(&[n; 3]);
+            hold.frame(PortId(0), f);
+        }
+        hold.woken();
+        hold.woken();
+        assert_eq!(hold.tell(&d, None)["waiting"], 3, "woken twice is woken once");
+        let first = hold.pass(&mut d, now).unwrap();
+        assert_eq!((first["port"].as_str(), first["frame"].as_str(), d.core.outbox()), (Some("l"), Some("010101"), 1));
+        assert_eq!(hold.pass(&mut d, now).unwrap()["frame"], "020202");
+        assert_eq!(hold.pass(&mut d, now).unwrap()["woken"], true);
+        assert_eq!(hold.pass(&mut d, now).unwrap()["deadline"], true);
+        assert!(hold.pass(&mut d, now).is_none());
+        let mut f = d.core.pool.take(64, now).unwrap();
+        f.extend(&[3]);
+        hold.frame(PortId(1), f);
+        release(&hold, &mut d, now);
+        assert!(hold.is_empty());
+        let mut sent = Vec::new();
+        d.core.flush(now, |p, f| {
+            sent.push((p.0, f.data()[0]));
+            Ok(())
+        });
+        assert_eq!(sent, [(1, 1), (1, 2), (0, 3)]);
+    }
+}

@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 /// Bytes of one message: several fit the smallest send buffer that a kernel gives.
 const MESSAGE: usize = 48 * 1024;
 /// Bytes that wait for one collector; beyond, records are lost for it.
-const WAITING: usize = 48 << 20;
+const WAITING: usize = 16 << 20;
 /// Collectors at once.
 const MOST: usize = 8;
 /// A read buffer for a collector's bytes.
@@ -86,7 +86,10 @@ async fn hear<E>(driver: Rc<RefCell<Driver<E>>>, socket: Rc<AsyncFd<OwnedFd>>, i
     }
     let mut d = driver.borrow_mut();
     d.core.trace.listeners.retain(|l| l.id != id);
-    d.core.trace.on = !d.core.trace.listeners.is_empty();
+    if d.core.trace.listeners.is_empty() {
+        // What is left is nobody's.
+        d.core.trace.stop();
+    }
     wake.set_traced(d.core.trace.on);
 }
 

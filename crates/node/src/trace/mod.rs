@@ -16,7 +16,7 @@ use crate::Time;
 use listen::Listener;
 
 /// Bytes of records that wait for the loop's end at most.
-const BOUND: usize = 64 << 20;
+const BOUND: usize = 16 << 20;
 
 /// Records since the last batch, bounded, and who wants them.
 #[derive(Debug, Default)]
@@ -41,6 +41,14 @@ impl Trace {
     /// Starts to record, with the times of the element's calls: a test's way.
     pub fn start(&mut self) {
         self.on = true;
+    }
+
+    /// Ends recording; what is left is thrown away.
+    fn stop(&mut self) {
+        self.on = false;
+        self.buf = Vec::new();
+        self.ends = Vec::new();
+        self.lost = 0;
     }
 
     /// The records so far, encoded, and how many were lost; recording goes on.
