@@ -37,6 +37,7 @@ pub(crate) struct Annotator {
     lang: Lang,
     seen: usize,
     known: HashMap<(PortAt, bool), VecDeque<Known>>,
+    last: HashMap<(PortAt, bool), (Notes, PacketId)>,
     follow: Option<Filter>,
     followed: HashSet<PacketId>,
     aliases: Aliases,
@@ -67,6 +68,7 @@ impl Annotator {
             lang: Lang::of_environment(),
             seen: 0,
             known: HashMap::new(),
+            last: HashMap::new(),
             follow,
             followed: HashSet::new(),
             aliases: Aliases::default(),
@@ -122,7 +124,14 @@ impl Annotator {
         let i = q.iter().position(|k| k.hash == h)?;
         let k = q.drain(..=i).next_back()?;
         let s = self.c.sights.get(k.sight)?;
-        Some((export::notes(&self.c, s, self.lang), s.packet))
+        let told = (export::notes(&self.c, s, self.lang), s.packet);
+        self.last.insert((at, out), told.clone());
+        Some(told)
+    }
+
+    /// What was told of the last frame of a port: what its cells carry is the same packet.
+    pub(crate) fn last(&self, at: PortAt, out: bool) -> Option<(Notes, PacketId)> {
+        self.last.get(&(at, out)).cloned()
     }
 
     /// Whether a frame is wanted: it, or the packet that it is, matches the filter.

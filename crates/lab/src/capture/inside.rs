@@ -250,29 +250,17 @@ fn read(ports: &mut [Open], notes: &mut Option<Annotator>, waiting: &mut Waiting
             if p.hidden {
                 continue;
             }
+            // What its cells carry comes behind it, and is told as it is.
+            let mut carried = Vec::new();
             if let Some((number, d)) = &mut p.derived {
-                d.frame(&c.data, outgoing, |data| {
-                    *count += 1;
-                    waiting.push(Reverse(Frame {
-                        at: c.at,
-                        count: *count,
-                        port: i,
-                        outgoing,
-                        original: data.len(),
-                        data,
-                        derived: Some(*number),
-                    }));
-                });
+                d.frame(&c.data, outgoing, |sdu| carried.push((*number, sdu)));
             }
-            waiting.push(Reverse(Frame {
-                at: c.at,
-                count: *count,
-                port: i,
-                outgoing,
-                original: c.original_len,
-                data: c.data,
-                derived: None,
-            }));
+            let (at, original) = (c.at, c.original_len);
+            waiting.push(Reverse(Frame { at, count: *count, port: i, outgoing, original, data: c.data, derived: None }));
+            for (number, data) in carried {
+                *count += 1;
+                waiting.push(Reverse(Frame { at, count: *count, port: i, outgoing, original: data.len(), data, derived: Some(number) }));
+            }
         }
         hosts.extend(p.at.filter(|(_, host)| *host).map(|(at, _)| at.0));
     }
@@ -298,6 +286,7 @@ fn release(
         let place = ports[f.port].at;
         let known = match (notes.as_mut(), place, f.derived) {
             (Some(n), Some((at, _)), None) => n.notes(at, f.outgoing, &f.data),
+            (Some(n), Some((at, _)), Some(_)) => n.last(at, f.outgoing),
             _ => None,
         };
         if let (Some(n), None, Some((at, _)), None) = (notes.as_ref(), &known, place, f.derived)
