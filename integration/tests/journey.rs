@@ -239,9 +239,9 @@ fn a_capture_follows_a_conversation_through_everything() {
         "tcp.flags.syn == 1 && tcp.flags.ack == 0",
         &["frame.interface_name", "frame.packet_id", "ip.src", "frame.comment"],
     );
-    // pc's connection alone, at every port from pc to the cache, inside cells and tunnel too.
+    // pc's connection alone, at every port from pc to the cache and inside the cells.
     let ids: BTreeSet<&str> = f.iter().map(|f| f[1].as_str()).collect();
-    assert_eq!((ids.len(), f.len()), (1, 22), "{f:?}");
+    assert_eq!((ids.len(), f.len()), (1, 23), "{f:?}");
     assert!(f.iter().all(|f| f[3].starts_with("journey ")));
     let all = integration::fields(&file, "ip.src == 192.168.0.100 || ip.dst == 192.168.0.100", &["frame.number"]);
     assert!(all.is_empty(), "the client's packets were not asked for: {}", all.len());
