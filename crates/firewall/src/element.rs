@@ -202,9 +202,9 @@ impl Firewall {
 
     fn pass(&mut self, cx: &mut Cx<'_>, from: Ipv4Addr, p: Packet, rule: u16) {
         let rules = &self.rules;
-        cx.say(&p.frame, || {
-            let name = usize::from(rule).checked_sub(1).and_then(|i| rules.get(i)).map_or(String::new(), |(r, _)| r.name.clone());
-            Cause::Allowed { rule, name }
+        cx.say(&p.frame, || match usize::from(rule).checked_sub(1).and_then(|i| rules.get(i)) {
+            Some((r, _)) => Cause::Allowed { rule, name: r.name.clone() },
+            None => Cause::Established,
         });
         if self.hop.is_local(p.header.dst) {
             return self.hop.local(cx, &mut NoLinks, p);

@@ -263,7 +263,7 @@ impl IpHop {
         ipv4::decrement_ttl(p.frame.data_mut());
         p.header.ttl -= 1;
         let (prefix, route) = entry?;
-        cx.say(&p.frame, || Cause::Routed { prefix, next_hop: next_hop(&route, h.dst) });
+        cx.say(&p.frame, || routed(prefix, &route, h.dst));
         Some((p, route))
     }
 
@@ -312,7 +312,7 @@ impl IpHop {
         };
         match self.fib.entry(header.dst) {
             Some((prefix, route)) => {
-                cx.say(&f, || Cause::Routed { prefix, next_hop: next_hop(&route, header.dst) });
+                cx.say(&f, || routed(prefix, &route, header.dst));
                 self.emit(cx, links, Packet { frame: f, header }, route, why);
             }
             None => cx.drop(f, DropReason::NoRoute),
@@ -415,6 +415,12 @@ pub fn next_hop(route: &Route, dst: Ipv4Addr) -> Ipv4Addr {
         Route::Interface { gateway: Some(g), .. } => *g,
         _ => dst,
     }
+}
+
+/// What is said of a route that was chosen.
+fn routed(prefix: Cidr, route: &Route, dst: Ipv4Addr) -> Cause {
+    let next_hop = if let Route::Link(_) = route { Ipv4Addr::UNSPECIFIED } else { next_hop(route, dst) };
+    Cause::Routed { prefix, next_hop }
 }
 
 /// Checks a frame that starts at its IP header; link padding is cut off.

@@ -39,8 +39,6 @@ pub struct Wanted {
 /// Which packets are told of many.
 #[derive(Clone, Copy, Debug)]
 pub enum Keep {
-    /// All.
-    All,
     /// The newest.
     Newest(usize),
     /// The first, and a quarter as many of the last: a long journey's ends.

@@ -67,15 +67,14 @@ fn hop(out: &mut String, h: &HopView, s: Style) {
         _ if h.r#in == h.out => frames(h.r#in),
         _ => format!("{} → {}", frames(h.r#in), frames(h.out)),
     };
-    let _ = writeln!(out, "    {}  {} {}{ports}  {size}", s.paint("2", &format!("+{} ms", ms(h.at))), s.paint("1;35", &h.node), h.device);
+    let head = format!("    {}  {} {}{ports}  {size}", s.paint("2", &format!("+{} ms", ms(h.at))), s.paint("1;35", &h.node), h.device);
     if s.brief {
         let mut all: Vec<&str> = h.why.iter().chain(&h.waited).map(String::as_str).collect();
         all.extend(h.ended.as_deref());
-        if !all.is_empty() {
-            let _ = writeln!(out, "        {}", all.join("; "));
-        }
+        let _ = writeln!(out, "{head}{}{}", if all.is_empty() { "" } else { "  · " }, all.join("; "));
         return;
     }
+    let _ = writeln!(out, "{head}");
     // A cable and a hub change nothing: one line of headers is enough.
     let same = h.changes.is_empty() && !h.before.iter().chain(&h.after).any(|c| c.alone);
     if !h.before.is_empty() && !same {

@@ -87,7 +87,7 @@ enum Command {
     /// Let the oldest packet that waits pass one element
     Step {
         /// How many times
-        #[arg(default_value_t = 1)]
+        #[arg(default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         n: u32,
     },
     /// Let the lab's clock run on

@@ -96,7 +96,9 @@ pub(super) fn view(c: &Collector, lang: Lang, start: Time, packet: u64, h: &Hop)
     let cable = c.topology.is_cable(h.node);
     let end_of = |p| {
         let link = c.topology.link_of(p);
-        link.map_or_else(String::new, |l| l.ends.join(" ~ "))
+        // As the packet crosses it: a cable's second port is its second end's.
+        let back = c.topology.at(p).is_some_and(|p| p.name.ends_with('b'));
+        link.map_or_else(String::new, |l| if back { format!("{} ~ {}", l.ends[1], l.ends[0]) } else { l.ends.join(" ~ ") })
     };
     let count = |f: &[usize]| (f.len(), bytes(c, f));
     let mut why: Vec<String> = h.causes.iter().filter(|c| is_doing(c)).map(|c| words::cause(lang, c)).collect();

@@ -1,9 +1,9 @@
 //! The MTU lens: what each link carries, what the ends agreed to send, who told of a
 //! packet that was too big and who did not.
 
-use super::{Item, Kind, Teller};
-use crate::dissect::dissect;
-use crate::model::{Direction, Ended};
+use super::{Item, Kind, Seen, Teller};
+use crate::dissect::dissect_all;
+use crate::model::Ended;
 use node::DropReason;
 use node::trace::Cause;
 
@@ -11,41 +11,65 @@ impl Teller<'_> {
     /// A row for every port on the way of the connection's first segment.
     pub(super) fn mtu(&mut self) {
         let Some(syn) = self.seen.iter().find(|s| s.kind == Kind::Opening && s.p.node == self.about.from).cloned() else { return };
-        let answer = self.seen.iter().find(|s| s.kind == Kind::Opening && s.p.because == Some(syn.p.id)).cloned();
-        let mut rows: Vec<Vec<String>> = Vec::new();
-        let mss = |p: &super::Seen<'_>, at| {
-            let s = self.c.sights_of(p.p).filter(|s| s.direction == Direction::Out).find(|s| s.port == at)?;
-            let layers = dissect(&s.bytes);
-            layers.iter().rev().find(|l| l.name == "TCP").and_then(|l| l.get("mss").map(str::to_owned))
-        };
-        let mut clamps = Vec::new();
-        for h in crate::hops::hops(self.c, syn.p).iter().filter(|h| !self.c.topology.is_cable(h.node) && !h.stray) {
-            let Some(out) = h.left.first().copied() else { continue };
-            let mtu = self.c.topology.at(out).map_or(0, |p| p.mtu);
-            let clamp = h.causes.iter().find_map(|c| match c {
-                Cause::MssClamped { from, to } => Some(format!("{from} → {to}")),
-                _ => None,
-            });
-            let there = mss(&syn, out).unwrap_or_else(|| "·".into());
-            rows.push(vec![self.c.topology.full(out), mtu.to_string(), there, clamp.clone().unwrap_or_default()]);
-            clamps.extend(clamp);
+        // A proxy's own connection has its own agreement.
+        let proxy = self
+            .seen
+            .iter()
+            .find(|s| s.kind == Kind::Opening && self.role(s.p.node) == Some("cache-proxy") && s.get("TCP", "dst-port") == Some("80"))
+            .cloned();
+        let mut rows = self.rows(&syn);
+        if let Some(p) = &proxy {
+            rows.extend(self.rows(p));
         }
         if rows.is_empty() {
             return;
         }
         self.stage("MTU lens", "MTU 렌즈");
-        let head = self.lang.pick(["port", "link MTU", "MSS in the SYN", "lowered"], ["포트", "링크 MTU", "SYN의 MSS", "낮춤"]);
+        let head = self.lang.pick(["port", "MTU", "MSS in the SYN", "lowered"], ["포트", "MTU", "SYN의 MSS", "낮춤"]);
         self.items.push(Item::Table { head: head.iter().map(|s| (*s).to_owned()).collect(), rows });
+        let answer = self.seen.iter().find(|s| s.kind == Kind::Opening && s.p.because == Some(syn.p.id)).cloned();
         if let Some(a) = answer
-            && let Some(back) = a.get("TCP", "mss")
+            && let Some(back) = a.get("TCP", "mss").map(str::to_owned)
         {
             let text = self.lang.pick(
                 format!("the answer to the SYN offers MSS {back} where it is made"),
                 format!("SYN에 대한 응답은 만들어진 곳에서 MSS {back}을(를) 제안함"),
             );
             self.line(text, Some(a.p.id));
+            for h in crate::hops::hops(self.c, a.p) {
+                for c in h.causes.iter().filter(|c| matches!(c, Cause::MssClamped { .. })) {
+                    let text = format!("{}: {}", self.name(h.node), crate::words::cause(self.lang, c));
+                    self.line(text, Some(a.p.id));
+                }
+            }
         }
         self.too_big();
+    }
+
+    /// A row for every port that a SYN left.
+    fn rows(&self, syn: &Seen<'_>) -> Vec<Vec<String>> {
+        let mut rows = Vec::new();
+        for h in crate::hops::hops(self.c, syn.p).iter().filter(|h| !self.c.topology.is_cable(h.node) && !h.stray) {
+            let Some(out) = h.left.first().copied() else { continue };
+            let frames: Vec<&[u8]> = h.frames_out.iter().filter_map(|i| self.c.sights.get(*i)).map(|s| &*s.bytes).collect();
+            let layers = dissect_all(&frames);
+            let mss = layers.iter().rev().find(|l| l.name == "TCP").and_then(|l| l.get("mss"));
+            let link = self.c.topology.at(out).map_or(0, |p| p.mtu);
+            // PPPoE's six bytes and PPP's two are the link's, and no longer the packet's.
+            let session = layers.iter().any(|l| l.name == "PPPoE");
+            let mtu = if session {
+                let inner = link.saturating_sub(8).min(1492);
+                self.lang.pick(format!("{link}, {inner} in PPPoE"), format!("{link}, PPPoE 안은 {inner}"))
+            } else {
+                link.to_string()
+            };
+            let clamp = h.causes.iter().find_map(|c| match c {
+                Cause::MssClamped { from, to } => Some(format!("{from} → {to}")),
+                _ => None,
+            });
+            rows.push(vec![self.c.topology.full(out), mtu, mss.unwrap_or("·").to_owned(), clamp.unwrap_or_default()]);
+        }
+        rows
     }
 
     /// Who told of a packet that was too big, who heard it, and who kept silent.

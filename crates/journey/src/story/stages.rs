@@ -365,12 +365,19 @@ impl<'a> Teller<'a> {
     }
 
     fn page(&mut self) {
+        // What the page needed besides.
+        let main = self.seen.iter().find(|s| s.kind == Kind::Request && s.p.node == self.about.from).map(|s| s.p.id);
+        let others = self.seen.iter().filter(|s| s.kind == Kind::Request && s.p.node == self.about.from && Some(s.p.id) != main);
+        let others: Vec<Seen<'a>> = others.cloned().collect();
         let got: Vec<_> =
             self.events().filter(|e| matches!(e.cause, Cause::PageReceived { .. } | Cause::PageDrawn { .. })).cloned().collect();
         if got.is_empty() && self.about.curl.is_none() {
             return;
         }
         self.stage("5. The page", "5단계: 페이지를 그림");
+        if !others.is_empty() {
+            self.briefly(&others);
+        }
         if let Some((status, bytes, error)) = &self.about.curl
             && error.is_empty()
         {
@@ -394,6 +401,22 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// Decisions on a packet's way that no later packet shows again.
+    fn worth_knowing(&mut self, s: &Seen<'a>, ways: &[Hop]) {
+        for h in ways.iter().filter(|h| !h.stray) {
+            let told = |c: &&Cause| {
+                matches!(
+                    c,
+                    Cause::Learned { .. } | Cause::Flooded | Cause::MssClamped { .. } | Cause::Allowed { .. } | Cause::Denied { .. }
+                )
+            };
+            for c in h.causes.iter().filter(told) {
+                let text = format!("        {}: {}", self.name(h.node), words::cause(self.lang, c));
+                self.line(text, Some(s.p.id));
+            }
+        }
+    }
+
     /// A line a packet: what it is, and its way.
     fn briefly(&mut self, packets: &[Seen<'a>]) {
         for s in packets.iter().take(TOLD) {
@@ -408,6 +431,7 @@ impl<'a> Teller<'a> {
                 format!("+{}  #{} {} {}{copy}: {path}{fate}", since(self.about.start, at), s.p.id, s.protocol, s.title),
                 Some(s.p.id),
             );
+            self.worth_knowing(s, &h);
         }
         if packets.len() > TOLD {
             let n = packets.len() - TOLD;

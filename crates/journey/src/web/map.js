@@ -64,7 +64,7 @@ function drawMap(t) {
     const line = el("line", { class: "link" + (l.medium || phone ? " medium" : ""), id: `link-${i}`, x1: a.x, y1: a.y, x2: b.x, y2: b.y });
     line.append(el("title", {}, `${l.ends.join(" – ")}, MTU ${l.mtu}${l.medium ? ", " + l.medium : ""}`));
     svg.append(line);
-    if (l.mtu !== 1500) svg.append(el("text", { class: "dot-label", x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 + 16 }, `MTU ${l.mtu}`));
+    if (l.mtu !== 1500) svg.append(el("text", { class: "dot-label", x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 + HIGH / 2 + 13 }, `MTU ${l.mtu}`));
   });
   for (const n of t.nodes) {
     const p = places[n.name];
@@ -103,5 +103,5 @@ function drawMove(m, part) {
   const x = a.x + dx * along, y = a.y + dy * along;
   dots.append(
     el("circle", { class: "dot" + (m.lost ? " bad" : ""), cx: x, cy: y, r: 9, role: "button", tabindex: 0, "aria-label": `${word("packet")} ${m.packet}`, "data-packet": m.packet, ...act(() => tab("packet")) }),
-    el("text", { class: "dot-label", x, y: y - 17 }, `#${m.packet} ${p?.protocol ?? ""}${m.lost ? " ✗" : ""}`));
+    el("text", { class: "dot-label", x, y: y - HIGH / 2 - 6 }, `#${m.packet} ${p?.protocol ?? ""}${m.lost ? " ✗" : ""}`));
 }

@@ -9,6 +9,15 @@ fn end((a, p): &(Ipv4Addr, u16)) -> String {
     format!("{a}:{p}")
 }
 
+/// As much of a long text as a line bears.
+fn cut(text: &str) -> String {
+    const MOST: usize = 160;
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
 /// What a node did, in a sentence without its subject.
 pub fn cause(lang: Lang, c: &Cause) -> String {
     let (en, ko) = match c {
@@ -21,6 +30,9 @@ pub fn cause(lang: Lang, c: &Cause) -> String {
             format!("learned that {station} is behind this port, and sent on"),
             format!("{station}이(가) 이 포트 뒤에 있음을 학습하고 내보냄"),
         ),
+        Cause::Routed { prefix, next_hop } if next_hop.is_unspecified() => {
+            (format!("route {prefix} chosen, into the session"), format!("라우팅 테이블에서 {prefix} 선택, 세션으로 보냄"))
+        }
         Cause::Routed { prefix, next_hop } => {
             (format!("route {prefix} chosen, next hop {next_hop}"), format!("라우팅 테이블에서 {prefix} 선택, 다음 홉 {next_hop}"))
         }
@@ -29,8 +41,8 @@ pub fn cause(lang: Lang, c: &Cause) -> String {
             format!("NAT가 {}을(를) {}(으)로 바꿈: IP 주소가 바뀌는 유일한 곳", end(from), end(to)),
         ),
         Cause::MssClamped { from, to } => (
-            format!("MSS lowered from {from} to {to}: the next link carries no more"),
-            format!("MSS를 {from}에서 {to}(으)로 낮춤: 다음 링크가 그만큼만 나름"),
+            format!("MSS lowered from {from} to {to}: a link of this device carries no more"),
+            format!("MSS를 {from}에서 {to}(으)로 낮춤: 이 장비의 링크가 그만큼만 나름"),
         ),
         Cause::PppoeEncapsulated { session } => (format!("put into PPPoE session {session}"), format!("PPPoE 세션 {session}에 넣음")),
         Cause::PppoeDecapsulated { session } => (format!("taken out of PPPoE session {session}"), format!("PPPoE 세션 {session}에서 꺼냄")),
@@ -46,9 +58,7 @@ pub fn cause(lang: Lang, c: &Cause) -> String {
         }
         Cause::LineTagged => ("tags added that name the access line".into(), "가입자 회선을 알리는 태그를 붙임".into()),
         Cause::Signalled => ("crossed the cable as an electric signal".into(), "전기 신호가 되어 케이블을 건넘".into()),
-        Cause::Allowed { rule: 0, .. } => {
-            ("let pass: it belongs to a connection that is known".into(), "통과: 이미 아는 연결에 속함".into())
-        }
+        Cause::Established => ("let pass: it belongs to a connection that is known".into(), "통과: 이미 아는 연결에 속함".into()),
         Cause::Allowed { rule, name } => (format!("let pass by rule {rule} `{name}`"), format!("규칙 {rule} `{name}`에 따라 통과")),
         Cause::Denied { rule: 0, .. } => ("denied: no rule allows it".into(), "차단: 허용하는 규칙이 없음".into()),
         Cause::Denied { rule, name } => (format!("denied by rule {rule} `{name}`"), format!("규칙 {rule} `{name}`에 따라 차단")),
@@ -89,6 +99,7 @@ pub fn cause(lang: Lang, c: &Cause) -> String {
             (format!("learned that the path carries {mtu} bytes"), format!("경로가 {mtu}바이트까지 나른다는 것을 배움"))
         }
         Cause::UrlParsed { url, host, port, path } => {
+            let (url, path) = (cut(url), cut(path));
             (format!("{url}: host {host}, port {port}, path {path}"), format!("{url}: 호스트 {host}, 포트 {port}, 경로 {path}"))
         }
         Cause::Resolved { name, addresses, cached } => {
@@ -102,6 +113,7 @@ pub fn cause(lang: Lang, c: &Cause) -> String {
             (format!("{en} from {} to {}", end(local), end(remote)), format!("{ko}: {}에서 {}(으)로", end(local), end(remote)))
         }
         Cause::RequestSent { method, target, host } => {
+            let target = cut(target);
             (format!("{method} {target} for {host}"), format!("{host}에 {method} {target} 요청"))
         }
         Cause::RequestReceived { method, target } => {

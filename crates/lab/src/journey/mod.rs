@@ -60,6 +60,8 @@ pub(crate) struct Args {
 
 /// Where the last journey is kept.
 const KEPT: &str = "/run/lab/journey";
+/// Packets that JSON tells, likewise.
+const TOLD: usize = 4000;
 /// Packets that a page shows: beyond, a long journey's middle is left out.
 const SHOWN: usize = 500;
 /// How long packets may still come after the page.
@@ -294,7 +296,7 @@ pub(crate) fn journey(r: &Running, a: &Args) -> Result<ExitCode> {
             json::json(c, &wanted, Some(about))
         };
         if a.json {
-            let whole = all(Keep::All);
+            let whole = all(Keep::Ends(TOLD));
             write_to("-".as_ref(), |w| Ok(writeln!(w, "{whole:#}")?))?;
             told = true;
         }
@@ -329,6 +331,9 @@ fn write_to(to: &std::path::Path, f: impl FnOnce(&mut dyn Write) -> Result<()>) 
         let mut w = std::io::BufWriter::new(file);
         f(&mut w).and_then(|()| Ok(w.flush()?)).with_context(|| to.display().to_string())
     };
+    if done.is_ok() && to.as_os_str() != "-" {
+        eprintln!("lab: wrote {}", to.display());
+    }
     match done {
         Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => Ok(()),
         d => d,

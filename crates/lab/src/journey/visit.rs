@@ -76,8 +76,16 @@ pub(crate) fn curl(r: &Running, node: &str, url: &str, seconds: u64) -> Result<R
 /// A URL as a person types it, checked as far as a journey needs it.
 pub(crate) fn check(url: &str) -> Result<()> {
     let rest = url.strip_prefix("http://").unwrap_or(url);
-    if url.starts_with("https://") {
-        bail!("`{url}`: this lab's web speaks http, not https");
+    if let Some((scheme, _)) = url.split_once("://")
+        && scheme != "http"
+    {
+        bail!("`{url}`: this lab's web speaks http, not {scheme}");
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    if let Some((_, port)) = authority.rsplit_once(':')
+        && port.parse::<u16>().is_err()
+    {
+        bail!("`{url}`: `{port}` is not a port (0 to 65535)");
     }
     if rest.is_empty() || rest.starts_with('/') || rest.starts_with('-') {
         bail!("`{url}` is not a URL (like http://www.example.com/)");

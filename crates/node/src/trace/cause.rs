@@ -64,7 +64,8 @@ pub enum Cause {
     Routed {
         /// The forwarding table's entry.
         prefix: Cidr,
-        /// The neighbour it goes to; the packet's own destination on its link.
+        /// The neighbour it goes to; the packet's own destination on its link; 0.0.0.0
+        /// where the route is a session, which has no neighbours.
         next_hop: Ipv4Addr,
     },
     /// NAT rewrote one end.
@@ -119,11 +120,13 @@ pub enum Cause {
     LineTagged,
     /// Crossed a medium as a signal.
     Signalled,
-    /// A firewall rule let it pass.
+    /// A firewall let it pass since it belongs to a connection that it tracks.
+    Established,
+    /// A firewall rule let it pass, or what it is related to.
     Allowed {
-        /// The rule's place in the list, from 1; 0 is a tracked flow.
+        /// The rule's place in the list, from 1.
         rule: u16,
-        /// The rule's name; empty for a tracked flow.
+        /// The rule's name.
         name: String,
     },
     /// A firewall rule denies it.
