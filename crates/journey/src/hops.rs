@@ -113,7 +113,7 @@ pub fn hops(c: &Collector, p: &Packet) -> Vec<Hop> {
         at_node.insert(s.port.0, h);
     }
     for e in &p.ends {
-        ended(c, &mut hops, e);
+        ended(&mut hops, e);
     }
     for i in 0..hops.len() {
         let (before, after) = (layers(c, &hops[i].frames_in), layers(c, &hops[i].frames_out));
@@ -148,7 +148,7 @@ fn out(h: &mut Hop, i: usize, s: &Sight) {
 }
 
 /// Gives an end to the hop where it happened; an end is more than being used up.
-fn ended(c: &Collector, hops: &mut Vec<Hop>, e: &End) {
+fn ended(hops: &mut Vec<Hop>, e: &End) {
     let at = hops.iter().rposition(|h| h.node == e.node && h.at <= e.at);
     let h = match at {
         Some(h) => h,
@@ -158,7 +158,6 @@ fn ended(c: &Collector, hops: &mut Vec<Hop>, e: &End) {
             hops.len() - 1
         }
     };
-    let _ = c;
     let h = &mut hops[h];
     if h.end.as_ref().is_none_or(|o| !o.is_loss()) {
         h.end = Some(e.clone());
