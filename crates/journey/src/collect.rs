@@ -4,19 +4,16 @@
 use crate::flows::Flows;
 use crate::model::{Direction, End, Ended, Event, Lost, Packet, PacketId, Sight};
 use crate::topology::{PortAt, Topology};
+use crate::wires::OnWire;
 use node::trace::{Act, Cause, Origin};
 use node::{DropReason, Time};
 use serde::{Deserialize, Serialize};
-use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Frames of one node that are remembered after they ended: what comes of them
 /// may name them.
 const FRAMES: usize = 65_536;
-/// Frames on one wire that wait for their other end.
-const ON_WIRE: usize = 16_384;
 /// Bytes of a journey that is kept.
 const TAPE: usize = 96 << 20;
 
@@ -48,6 +45,8 @@ pub enum What {
     Port(u8, String),
     /// A kernel host's frame.
     Host(u8, Direction, #[serde(with = "serde_bytes")] Vec<u8>),
+    /// The oldest frame that left the port did not come to the other end.
+    Gone(u8),
 }
 
 impl Told {
@@ -96,22 +95,14 @@ impl Frames {
     }
 }
 
-#[derive(Debug)]
-struct OnWire {
-    hash: u64,
-    bytes: Arc<[u8]>,
-    packet: PacketId,
-    at: Time,
-}
-
 /// The collector.
 #[derive(Debug, Default)]
 pub struct Collector {
     /// The lab.
     pub topology: Topology,
-    wires: HashMap<PortAt, PortAt>,
+    pub(crate) wires: HashMap<PortAt, PortAt>,
     frames: Vec<Frames>,
-    on_wire: HashMap<PortAt, VecDeque<OnWire>>,
+    pub(crate) on_wire: HashMap<PortAt, VecDeque<OnWire>>,
     /// All packets by their numbers.
     pub packets: BTreeMap<PacketId, Packet>,
     /// All frames at ports, in the order of time.
@@ -129,12 +120,6 @@ pub struct Collector {
     /// All that was taken, if it is to be kept, and its bytes.
     tape: Option<Vec<(u16, Told)>>,
     taped: usize,
-}
-
-fn hash(b: &[u8]) -> u64 {
-    let mut h = DefaultHasher::new();
-    b.hash(&mut h);
-    h.finish()
 }
 
 impl Collector {
@@ -177,7 +162,7 @@ impl Collector {
         }
     }
 
-    fn is_traced(&self, node: u16) -> bool {
+    pub(crate) fn is_traced(&self, node: u16) -> bool {
         self.traced.get(usize::from(node)).copied().unwrap_or(false)
     }
 
@@ -193,18 +178,6 @@ impl Collector {
     pub(crate) fn new_journey(&mut self) -> u64 {
         self.next_journey += 1;
         self.next_journey - 1
-    }
-
-    /// A frame that came cannot be joined yet: what left the other end of the cable
-    /// has not been told.
-    pub fn must_wait(&self, node: u16, t: &Told) -> bool {
-        let (What::In(_, port, bytes) | What::Host(port, Direction::In, bytes)) = &t.what else { return false };
-        let Some(peer) = self.wires.get(&(node, *port)) else { return false };
-        if !self.is_traced(peer.0) {
-            return false;
-        }
-        let h = hash(bytes);
-        !self.on_wire.get(peer).is_some_and(|q| q.iter().any(|w| w.hash == h))
     }
 
     /// Takes the next record of a node.
@@ -264,6 +237,7 @@ impl Collector {
                     p.ends.push(end);
                 }
             }
+            What::Gone(port) => self.gone((node, port)),
             What::Host(port, direction, bytes) => self.host((node, port), direction, t.at, bytes),
             What::Port(port, name) => {
                 self.topology.add_port((node, port), &name);
@@ -330,54 +304,6 @@ impl Collector {
             (None, _) => fresh(self.new_packet(node, None, None, None)),
         };
         self.frames[n].put(seq, frame);
-    }
-
-    fn left(&mut self, at: PortAt, packet: PacketId, time: Time, bytes: &Arc<[u8]>) {
-        let q = self.on_wire.entry(at).or_default();
-        q.push_back(OnWire { hash: hash(bytes), bytes: Arc::clone(bytes), packet, at: time });
-        if q.len() > ON_WIRE {
-            q.pop_front();
-        }
-    }
-
-    /// The packet that came to a port: what left the other end in this order. What
-    /// left before it and did not come is lost: a cable keeps the order.
-    fn arrived(&mut self, at: PortAt, bytes: &[u8]) -> Option<(PacketId, Arc<[u8]>)> {
-        let from = *self.wires.get(&at)?;
-        let h = hash(bytes);
-        let q = self.on_wire.get_mut(&from)?;
-        let i = q.iter().position(|w| w.hash == h)?;
-        let missing: Vec<OnWire> = q.drain(..i).collect();
-        let found = q.pop_front().map(|w| (w.packet, w.bytes));
-        for w in missing {
-            self.lose(from, at, &w);
-        }
-        found
-    }
-
-    fn lose(&mut self, from: PortAt, to: PortAt, w: &OnWire) {
-        self.lost.frames += 1;
-        if let Some(p) = self.packets.get_mut(&w.packet) {
-            p.ends.push(End { node: from.0, at: w.at, how: Ended::Kernel { from, to }, causes: Vec::new() });
-        }
-    }
-
-    /// Counts what left a port long before `now` and has not come as lost.
-    pub fn settle(&mut self, now: Time, after: std::time::Duration) {
-        let mut gone = Vec::new();
-        for (from, q) in &mut self.on_wire {
-            while q.front().is_some_and(|w| now.since(w.at) > after) {
-                if let (Some(w), Some(to)) = (q.pop_front(), self.wires.get(from)) {
-                    gone.push((*from, *to, w));
-                }
-            }
-        }
-        for (from, to, w) in gone {
-            // Nobody tells what comes to a port whose node is not heard.
-            if self.is_traced(to.0) {
-                self.lose(from, to, &w);
-            }
-        }
     }
 
     fn see(&mut self, s: Sight) {

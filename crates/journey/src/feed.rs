@@ -158,6 +158,11 @@ impl Feed {
         c.lost.records = self.lost();
     }
 
+    /// Counts frames as lost whose other end told all of `after` more without them.
+    pub fn settle(&self, c: &mut Collector, after: Duration) {
+        c.settle(|n| self.merge.until(n), after);
+    }
+
     fn read(&mut self, c: &mut Collector, i: usize) {
         let s = &mut self.sources[i];
         while let Some(fd) = &s.socket {
@@ -218,6 +223,11 @@ impl Feed {
             at += 4 + len;
         }
         h.buf.drain(..at);
+    }
+
+    /// Some node that is waited for has not told all before `t`.
+    pub fn is_behind(&self, t: Time) -> bool {
+        self.merge.behind(t)
     }
 
     /// Runs until every node has told all that happened before now, or `limit` is over.

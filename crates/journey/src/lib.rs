@@ -23,6 +23,7 @@ pub mod tape;
 pub mod text;
 pub mod topology;
 pub mod web;
+mod wires;
 pub mod words;
 
 pub use collect::Collector;

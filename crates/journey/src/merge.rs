@@ -45,6 +45,11 @@ impl Merge {
         self.sources.get(usize::from(node)).is_some_and(|s| s.until > Time::ZERO)
     }
 
+    /// Until when a node has told all.
+    pub fn until(&self, node: u16) -> Time {
+        self.sources.get(usize::from(node)).map_or(Time::ZERO, |s| s.until)
+    }
+
     /// Some node that is waited for has not told all before `t`.
     pub fn behind(&self, t: Time) -> bool {
         self.sources.iter().any(|s| s.live && s.until < t)

@@ -1,8 +1,10 @@
 //! The collector on what real elements trace, and on what a kernel loses.
 
+mod common;
+
+use common::{node, told, topology, two};
 use journey::collect::{Told, What};
-use journey::model::{Direction, Ended};
-use journey::topology::{Link, Node, Port, Topology};
+use journey::model::Direction;
 use journey::words::Lang;
 use journey::{Collector, Merge, Story, text};
 use node::sim::{self, Fault, Sim};
@@ -13,23 +15,6 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 use wire::ipv4::protocol;
 use wire::{Mac, craft};
-
-fn port(name: &str) -> Port {
-    Port { name: name.into(), mac: Mac::default(), mtu: 1500, address: None, medium: None, rate: None }
-}
-
-fn node(name: &str, role: Option<&str>, ports: &[&str]) -> Node {
-    Node { name: name.into(), role: role.map(str::to_owned), ports: ports.iter().map(|p| port(p)).collect() }
-}
-
-fn topology(nodes: Vec<Node>, links: &[[&str; 2]]) -> Topology {
-    let links = links.iter().map(|e| Link { ends: e.map(str::to_owned), mtu: 1500, medium: None }).collect();
-    Topology { lab: "t".into(), nodes, links, ..Topology::default() }
-}
-
-fn told(ms: u64, what: What) -> Told {
-    Told { at: Time::from_nanos(ms * 1_000_000), what }
-}
 
 fn seq(n: u64) -> FrameSeq {
     FrameSeq(NonZeroU64::new(n).expect("not zero"))
@@ -100,35 +85,6 @@ fn one_number_through_a_switch_and_a_router_and_what_changed_there() {
     // What the router asked by ARP is due to the packet for which it asked.
     let asked = c.packets.values().find(|p| p.node == 2 && p.because.is_some()).expect("a question");
     assert_eq!(c.packets[&asked.because.expect("a reason")].node, 0);
-}
-
-fn two() -> Collector {
-    let mut c = Collector::new(topology(vec![node("a", Some("x"), &["p"]), node("b", Some("x"), &["q"])], &[["a.p", "b.q"]]));
-    c.set_traced(0, true);
-    c.set_traced(1, true);
-    c
-}
-
-#[test]
-fn what_left_and_did_not_come_is_the_kernels_loss() {
-    let mut c = two();
-    for n in 1..=3 {
-        c.take(0, told(n, What::Made(n, Origin::Timer)));
-        c.take(0, told(n, What::Out(n, 0, Cause::Socket, vec![n as u8; 60])));
-    }
-    c.take(1, told(9, What::In(1, 0, vec![3; 60])));
-    assert_eq!((c.lost.frames, c.lost.unmatched), (2, 0));
-    assert!(matches!(c.packets[&1].ends[0].how, Ended::Kernel { from: (0, 0), to: (1, 0) }));
-    assert_eq!(c.packets[&3].sights.len(), 2);
-    // One that is still on its way is no loss before its time is over.
-    c.take(0, told(10, What::Out(4, 0, Cause::Socket, vec![4; 60])));
-    c.settle(Time::from_nanos(11_000_000), Duration::from_secs(1));
-    assert_eq!(c.lost.frames, 2);
-    c.settle(Time::from_nanos(2_000_000_000), Duration::from_secs(1));
-    assert_eq!(c.lost.frames, 3);
-    // What comes from nowhere is said.
-    c.take(1, told(12, What::In(2, 0, vec![9; 60])));
-    assert_eq!(c.lost.unmatched, 1);
 }
 
 #[test]

@@ -130,7 +130,7 @@ reasons! {
     LinkLoss = "link-loss",
     /// The link's queue was full.
     QueueFull = "queue-full",
-    /// No socket for it, and no answer is due.
+    /// No socket for it here.
     NoSocket = "no-socket",
     /// A socket's queue was full.
     SocketFull = "socket-full",

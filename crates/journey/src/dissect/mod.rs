@@ -138,7 +138,7 @@ fn padding(b: &[u8], at: usize, out: &mut Vec<Layer>) {
 
 /// A protocol's name in a list of packets, and what the packet is, in one line.
 pub fn title(layers: &[Layer]) -> (&'static str, String) {
-    let known = |l: &&Layer| !matches!(l.name, "data" | "padding" | "LLC/SNAP" | "AAL5");
+    let known = |l: &&Layer| !matches!(l.name, "data" | "quoted" | "padding" | "LLC/SNAP" | "AAL5");
     let Some(l) = layers.iter().rev().find(known) else { return ("?", String::new()) };
     let ends = |name: &str| {
         let ip = layers.iter().rev().find(|l| l.name == "IPv4");

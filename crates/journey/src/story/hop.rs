@@ -4,8 +4,9 @@ use super::Teller;
 use crate::collect::Collector;
 use crate::diff::{Change, Compared};
 use crate::hops::{Hop, bytes, hops};
-use crate::model::{End, Ended, Packet};
+use crate::model::{Direction, End, Ended, Packet};
 use crate::story::Item;
+use crate::topology::PortAt;
 use crate::words::{self, Lang};
 use node::trace::Cause;
 use node::{DropReason, Time};
@@ -90,16 +91,30 @@ pub(super) fn ended(c: &Collector, lang: Lang, e: &End) -> String {
     }
 }
 
+/// The node's name; of a cable, which it is: its ends, as the packet that came by
+/// `came` crosses it.
+pub(super) fn place(c: &Collector, node: u16, came: Option<PortAt>) -> String {
+    match came.filter(|_| c.topology.is_cable(node)) {
+        Some(p) => {
+            // A cable's second port is its second end's.
+            let back = c.topology.at(p).is_some_and(|p| p.name.ends_with('b'));
+            let link = c.topology.link_of(p);
+            link.map_or_else(String::new, |l| if back { format!("{} ~ {}", l.ends[1], l.ends[0]) } else { l.ends.join(" ~ ") })
+        }
+        None => c.topology.name(node).to_owned(),
+    }
+}
+
+/// Where a packet ended.
+pub(super) fn place_of_end(c: &Collector, p: &Packet, e: &End) -> String {
+    let came = c.sights_of(p).filter(|s| s.port.0 == e.node && s.direction == Direction::In && s.at <= e.at).last();
+    place(c, e.node, came.map(|s| s.port))
+}
+
 /// A hop in words.
 pub(super) fn view(c: &Collector, lang: Lang, start: Time, packet: u64, h: &Hop) -> HopView {
     let port = |p| c.topology.at(p).map_or_else(String::new, |p| p.name.clone());
     let cable = c.topology.is_cable(h.node);
-    let end_of = |p| {
-        let link = c.topology.link_of(p);
-        // As the packet crosses it: a cable's second port is its second end's.
-        let back = c.topology.at(p).is_some_and(|p| p.name.ends_with('b'));
-        link.map_or_else(String::new, |l| if back { format!("{} ~ {}", l.ends[1], l.ends[0]) } else { l.ends.join(" ~ ") })
-    };
     let count = |f: &[usize]| (f.len(), bytes(c, f));
     let mut why: Vec<String> = h.causes.iter().filter(|c| is_doing(c)).map(|c| words::cause(lang, c)).collect();
     if cable
@@ -116,7 +131,7 @@ pub(super) fn view(c: &Collector, lang: Lang, start: Time, packet: u64, h: &Hop)
     let lost = h.end.as_ref().is_some_and(End::is_loss);
     HopView {
         packet,
-        node: if cable { h.came.map_or_else(String::new, end_of) } else { c.topology.name(h.node).to_owned() },
+        node: place(c, h.node, h.came),
         device: words::role(lang, c.topology.nodes.get(usize::from(h.node)).and_then(|n| n.role.as_deref())).to_owned(),
         came: if cable { None } else { h.came.map(port) },
         left: if cable { Vec::new() } else { h.left.iter().map(|p| port(*p)).collect() },

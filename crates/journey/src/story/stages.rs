@@ -1,6 +1,7 @@
 //! The stages: request, the way through the networks, the server's site, the way
 //! back, the page. A stage that a lab lacks is left out.
 
+use super::hop::place_of_end;
 use super::{Item, Kind, Seen, Teller, since};
 use crate::hops::{Hop, hops, way};
 use crate::words;
@@ -62,7 +63,7 @@ impl<'a> Teller<'a> {
             self.part("the browser reads the URL", "URL 입력 및 해석 (웹 브라우저)");
             self.line(words::cause(self.lang, &e.cause), None);
         }
-        let dns: Vec<Seen<'a>> = self.seen.iter().filter(|s| s.kind == Kind::Dns).cloned().collect();
+        let dns: Vec<Seen<'a>> = self.seen.iter().filter(|s| self.is_of_dns(s)).cloned().collect();
         let answer = self.events().find(|e| matches!(e.cause, Cause::Resolved { .. } | Cause::NameFailed { .. }));
         if !dns.is_empty() || answer.is_some() {
             self.part("the name is resolved", "이름을 주소로 바꿈 (DNS)");
@@ -73,11 +74,17 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// A question, an answer, or an error because of one.
+    fn is_of_dns(&self, s: &Seen<'_>) -> bool {
+        let because = || s.p.because.and_then(|b| self.seen.iter().find(|s| s.p.id == b));
+        s.kind == Kind::Dns || (s.kind == Kind::Error && because().is_some_and(|b| b.kind == Kind::Dns))
+    }
+
     /// The connection, and what neighbours had to be asked for it.
     fn opening(&mut self, request: Option<usize>) {
         let before = request.unwrap_or(self.seen.len());
         let arp: Vec<Seen<'a>> = self.seen[..before].iter().filter(|s| s.kind == Kind::Arp).cloned().collect();
-        let tcp = |s: &&Seen<'_>| matches!(s.kind, Kind::Opening | Kind::Ack | Kind::Closing | Kind::Error);
+        let tcp = |s: &&Seen<'_>| matches!(s.kind, Kind::Opening | Kind::Ack | Kind::Closing | Kind::Error) && !self.is_of_dns(s);
         let all: Vec<Seen<'a>> = self.seen[..before].iter().filter(tcp).cloned().collect();
         let connected = self.events().find(|e| matches!(e.cause, Cause::Connected { .. }));
         if !arp.is_empty() {
@@ -425,7 +432,9 @@ impl<'a> Teller<'a> {
             let names = way(self.c, &h);
             let path = names.join(" → ");
             let lost = s.p.ends.iter().find(|e| e.is_loss() && !h.iter().any(|h| h.stray && h.node == e.node));
-            let fate = lost.map(|e| format!("  ✗ {}: {}", self.name(e.node), super::hop::ended(self.c, self.lang, e))).unwrap_or_default();
+            let fate = lost
+                .map(|e| format!("  ✗ {}: {}", place_of_end(self.c, s.p, e), super::hop::ended(self.c, self.lang, e)))
+                .unwrap_or_default();
             let copy = s.p.again.map(|a| self.lang.pick(format!(" (copy of #{a})"), format!(" (#{a}의 재전송)"))).unwrap_or_default();
             self.line(
                 format!("+{}  #{} {} {}{copy}: {path}{fate}", since(self.about.start, at), s.p.id, s.protocol, s.title),

@@ -2,7 +2,7 @@
 //! the cause and the node.
 
 use super::{Item, Kind, Teller, hop};
-use crate::model::{End, Ended};
+use crate::model::{End, Ended, Packet};
 use crate::words;
 use node::DropReason;
 use node::trace::Cause;
@@ -12,8 +12,8 @@ const TOLD: usize = 12;
 
 impl<'a> Teller<'a> {
     /// Ends of the journey's packets that are losses, in the order of time.
-    fn lost(&self) -> Vec<(u64, &'a End)> {
-        let mut v: Vec<(u64, &End)> = Vec::new();
+    fn lost(&self) -> Vec<(&'a Packet, &'a End)> {
+        let mut v: Vec<(&Packet, &End)> = Vec::new();
         let c = self.c;
         for p in c.of_journey(self.about.journey) {
             let arrived = p.ends.iter().any(|e| !e.is_loss());
@@ -21,7 +21,7 @@ impl<'a> Teller<'a> {
                 // A flooded copy that a stranger threw away is no loss of the packet.
                 let stray = arrived && matches!(e.how, Ended::Dropped(DropReason::NotForUs | DropReason::SamePort | DropReason::NoSocket));
                 if !stray {
-                    v.push((p.id, e));
+                    v.push((p, e));
                 }
             }
         }
@@ -31,8 +31,11 @@ impl<'a> Teller<'a> {
 
     /// What was lost, what was sent again, and what the collector missed.
     pub(super) fn losses(&mut self) {
-        let lost: Vec<(u64, String)> =
-            self.lost().iter().map(|(id, e)| (*id, format!("#{id} {}: {}", self.name(e.node), hop::ended(self.c, self.lang, e)))).collect();
+        let told = |(p, e): &(&Packet, &End)| {
+            let at = hop::place_of_end(self.c, p, e);
+            (p.id, format!("#{} {}  ✗ {at}: {}", p.id, self.title(p.id), hop::ended(self.c, self.lang, e)))
+        };
+        let lost: Vec<(u64, String)> = self.lost().iter().map(told).collect();
         let pauses: Vec<u64> = self.c.sights.iter().filter(|s| s.held.iter().any(|(_, c)| *c == Cause::Paused)).map(|s| s.packet).collect();
         let again: Vec<(u64, u64, String, bool)> = self
             .seen
@@ -99,6 +102,10 @@ impl<'a> Teller<'a> {
                 None,
             );
         }
+    }
+
+    fn title(&self, packet: u64) -> String {
+        self.seen.iter().find(|s| s.p.id == packet).map_or_else(String::new, |s| format!("{} {}", s.protocol, s.title))
     }
 
     fn said(&self) -> impl DoubleEndedIterator<Item = (u16, &'a Cause)> + use<'a> {
@@ -218,15 +225,15 @@ impl<'a> Teller<'a> {
         let lost = self.lost();
         // A loss in a queue that was made good again is not what kept the page away, if there is another.
         let heavy = |e: &End| !matches!(e.how, Ended::Dropped(DropReason::LinkLoss | DropReason::QueueFull | DropReason::NoSocket));
-        let (id, e) = lost.iter().rev().find(|(_, e)| heavy(e)).or(lost.last())?;
+        let (p, e) = lost.iter().rev().find(|(_, e)| heavy(e)).or(lost.last())?;
         let rule = e
             .causes
             .iter()
             .find(|c| matches!(c, Cause::Denied { .. } | Cause::ErrorWithheld { .. }))
             .map(|c| format!("; {}", words::cause(self.lang, c)));
-        let title = self.seen.iter().find(|s| s.p.id == *id).map_or(String::new(), |s| format!("{} {}", s.protocol, s.title));
+        let (id, title) = (p.id, self.title(p.id));
         let how = hop::ended(self.c, self.lang, e);
-        let node = self.name(e.node);
+        let node = hop::place_of_end(self.c, p, e);
         Some(self.lang.pick(
             format!("{node} {how}{} (packet {id}, {title})", rule.clone().unwrap_or_default()),
             format!("{node}: {how}{} (패킷 {id}, {title})", rule.unwrap_or_default()),

@@ -1,6 +1,7 @@
 //! What is said of causes, reasons and stages, in English and in Korean.
 
 mod cause;
+mod particle;
 mod reason;
 
 pub use cause::{cause, change};
@@ -27,11 +28,36 @@ impl Lang {
     }
 
     /// The text in this language.
-    pub fn pick<T>(self, en: T, ko: T) -> T {
+    pub fn pick<T: Text>(self, en: T, ko: T) -> T {
         match self {
             Lang::En => en,
-            Lang::Ko => ko,
+            Lang::Ko => ko.korean(),
         }
+    }
+}
+
+/// A text that a language is picked for.
+pub trait Text {
+    /// With the particles that its words want (`을(를)` is written where either may be).
+    #[must_use]
+    fn korean(self) -> Self;
+}
+
+impl Text for &str {
+    fn korean(self) -> Self {
+        self
+    }
+}
+
+impl<const N: usize> Text for [&str; N] {
+    fn korean(self) -> Self {
+        self
+    }
+}
+
+impl Text for String {
+    fn korean(self) -> Self {
+        particle::choose(self)
     }
 }
 

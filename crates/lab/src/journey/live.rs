@@ -106,7 +106,7 @@ impl Collector {
                 waits.into_iter().partition(|w| w.have == 0 || (w.have != v && rested) || Instant::now() >= w.until);
             waits = rest.into_iter().filter(|w| !w.to.is_closed()).collect();
             if !due.is_empty() {
-                self.all.c.settle(Time::monotonic(), super::LOST);
+                self.all.feed.settle(&mut self.all.c, super::LOST);
                 let data = self.data(v);
                 for w in due {
                     let answer = if w.have == v { json!({ "unchanged": true }) } else { data.clone() };

@@ -66,8 +66,10 @@ const TOLD: usize = 4000;
 const SHOWN: usize = 500;
 /// How long packets may still come after the page.
 const QUIET: Duration = Duration::from_millis(150);
-/// … at most.
+/// … at most, if none is on its way that is known of.
 const REST: Duration = Duration::from_secs(2);
+/// How long what is on its way may take: a link may be slow, a neighbour silent.
+const WAY: Duration = Duration::from_secs(8);
 /// A frame that has not come for so long is lost.
 const LOST: Duration = Duration::from_millis(500);
 /// How often the lab's clock is looked at.
@@ -188,24 +190,28 @@ fn run(all: &mut Collecting, said: &Receiver<Said>, node: u16, give_up: Duration
         }
     }
     // What is under way may still arrive: acknowledgements, the ends of connections.
-    let rest = Instant::now() + REST;
+    let over = Instant::now();
     let mut quiet = (all.c.sights.len(), Instant::now());
-    while Instant::now() < rest && quiet.1.elapsed() < QUIET {
+    let journey = o.act.map(|a| all.c.journey_of(node, Act(a)));
+    loop {
         all.turn(QUIET)?;
-        let n = match o.act {
-            Some(a) => {
-                let j = all.c.journey_of(node, Act(a));
-                all.c.of_journey(j).map(|p| p.sights.len()).sum()
-            }
+        all.feed.settle(&mut all.c, LOST);
+        let n = match journey {
+            Some(j) => all.c.of_journey(j).map(|p| p.sights.len()).sum(),
             None => all.c.sights.len(),
         };
         if n != quiet.0 {
             quiet = (n, Instant::now());
         }
+        let rested = over.elapsed() >= REST || quiet.1.elapsed() >= QUIET;
+        let awaited = || all.feed.is_behind(Time::monotonic() - QUIET) || all.c.is_under_way(journey);
+        if rested && (!o.over || over.elapsed() >= WAY || !awaited()) {
+            break;
+        }
     }
     all.feed.catch_up(&mut all.c, REST)?;
     all.feed.finish(&mut all.c);
-    all.c.settle(Time::monotonic(), LOST);
+    all.feed.settle(&mut all.c, LOST);
     Ok(o)
 }
 
