@@ -132,6 +132,56 @@ fn nothing_is_told_that_tcpdump_did_not_see() {
     the_ids_hold(&j);
 }
 
+/// What a bad link lost is what was not there at its other end, and what a slow link
+/// still carries is waited for.
+#[test]
+fn losses_are_those_that_tcpdump_saw_missing() {
+    let lab = Lab::up("web-path-nocache");
+    let dir = Scratch::new();
+    lab.curl(&["-o", "/dev/null", PAGE]).good();
+    let (mut lost, mut rounds) = (0, 0);
+    for port in ["core1.core2", "core2.core1"] {
+        lab.run(&["link", port, "set", "delay", "250ms", "loss", "30%"]).good();
+    }
+    while lost < 3 {
+        rounds += 1;
+        assert!(rounds < 20, "a link that loses a third loses {lost} frames in {rounds} journeys");
+        let ends = [("core1", "core2"), ("core2", "core1")];
+        let dumps = ends.map(|(n, p)| Tcpdump::start(&lab, n, p, dir.path(&format!("{n}.{rounds}.pcap"))));
+        let j = json(&lab, &[PAGE]);
+        let seen = dumps.map(Tcpdump::frames);
+        let sights = |node: &str, port: &str, direction: &str| -> HashMap<Vec<u8>, usize> {
+            let mut m = HashMap::new();
+            for s in list(&j["sights"]).iter().filter(|s| s["node"] == node && s["port"] == port && s["direction"] == direction) {
+                let frame = &j["frames"][s["frame"].as_u64().expect("a place") as usize];
+                *m.entry(from_hex(text(frame, "hex")).expect("hex")).or_insert(0) += 1;
+            }
+            m
+        };
+        let mut missing = 0;
+        for (i, (n, p)) in ends.iter().enumerate() {
+            let (left, came) = (sights(n, p, "out"), sights(p, n, "in"));
+            let at_other = |f: &Vec<u8>| seen[1 - i].get(f).copied().unwrap_or(0);
+            for (f, times) in &left {
+                assert_eq!(seen[i].get(f), Some(times), "{n}.{p}: {f:02x?}");
+                // As many came as tcpdump saw at the other end: none is given up while it is on its way.
+                assert_eq!(came.get(f).copied().unwrap_or(0), at_other(f), "{p}.{n}: {f:02x?}");
+                missing += times - at_other(f);
+            }
+        }
+        let told = list(&j["packets"]).iter().flat_map(|p| list(&p["ends"])).filter(|e| e["reason"] == "link-loss").count();
+        assert_eq!(told, missing, "{}", j["journey"]);
+        let lines = list(&j["story"]["en"]).iter().filter(|i| {
+            let t = text(i, "text");
+            t.starts_with('#')
+                && t.contains("dropped (link-loss)")
+                && (t.contains("✗ core1.core2 ~ core2.core1") || t.contains("✗ core2.core1 ~ core1.core2"))
+        });
+        assert_eq!(lines.count(), missing.min(12), "each is named with its cable");
+        lost += missing;
+    }
+}
+
 /// One number from the client's adapter to the web server, and every node in order.
 fn the_ids_hold(j: &Value) {
     let request = packet_of(j, |p| p["node"] == "client" && text(p, "title") == "GET / HTTP/1.1");
