@@ -154,6 +154,7 @@ impl Element for Bas {
         let access = self.access.iter().find(|(p, _, _)| *p == port).map(|(_, m, _)| *m);
         let index = self.hop.interface_of(port);
         while let Some(f) = burst.take() {
+            cx.during(Some(&f));
             match (access, index) {
                 (Some(own), _) => self.access_frame(cx, port, own, f),
                 (None, Some(i)) => self.core_frame(cx, i, f),

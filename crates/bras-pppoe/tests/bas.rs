@@ -4,8 +4,8 @@ mod common;
 
 use bras_pppoe::Bas;
 use common::{BAS, Subscriber, discover, frame, ip, tag_of};
-use node::DropReason;
 use node::sim::{NodeId, Sim, config, settings};
+use node::{DropReason, Origin, Record};
 use ppp::Phase;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -53,6 +53,25 @@ fn a_subscriber_gets_an_address_and_speaks_from_it_alone() {
     );
     sim.inject((b, 1), &craft::ethernet(Mac::of_lab(5, 1), CORE.0, &craft::packet(protocol::UDP, own, web, &craft::udp(2, 1, b"in"))));
     assert!(sim.sent((b, 0)).is_empty() && sim.sent((b, 1)).is_empty());
+}
+
+#[test]
+fn what_ppp_answers_is_due_to_what_it_answers() {
+    let (mut sim, b) = bas("");
+    let mut s = Subscriber::dial(&mut sim, b, 1, "kim", "pw");
+    sim.core(b).trace.start();
+    let echo = [0xc0, 0x21, 9, 1, 0, 8, 0, 0, 0, 9];
+    s.say(&mut sim, &echo);
+    let (bytes, _) = sim.core(b).trace.take();
+    let all: Vec<Record<'_>> = node::trace::record::records(&bytes).collect();
+    let [Record::In { seq: asked, .. }, .., Record::Out { seq: answered, .. }] = &all[..] else { panic!("{all:?}") };
+    let origin = all.iter().find_map(|r| if let Record::Made { seq, origin, .. } = r { (seq == answered).then_some(origin) } else { None });
+    assert_eq!(origin, Some(&Origin::Of(*asked)));
+    // What its own timer says is due to nothing.
+    s.live(&mut sim, Duration::from_secs(40));
+    let (bytes, _) = sim.core(b).trace.take();
+    let timer = |r: Record<'_>| matches!(r, Record::Made { origin: Origin::Timer, .. });
+    assert!(node::trace::record::records(&bytes).any(timer), "the BAS asks for an echo by itself");
 }
 
 #[test]

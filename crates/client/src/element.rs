@@ -69,6 +69,7 @@ impl Element for Client {
     fn input(&mut self, cx: &mut Cx<'_>, port: PortId, burst: &mut Burst) {
         let mut rest = Burst::new();
         while let Some(f) = burst.take() {
+            cx.during(Some(&f));
             let answer = self.dhcp.as_mut().and_then(|d| dhcp_payload(f.data()).map(|p| d.input(cx, p)));
             match answer {
                 Some(Some(c)) => {
@@ -79,6 +80,8 @@ impl Element for Client {
                 None => rest.push(f),
             }
         }
+        // The stack knows itself what is due to what.
+        cx.during(None);
         self.host.input(cx, port, &mut rest);
     }
 

@@ -66,7 +66,7 @@ impl Core {
 
     /// The context for one call of an element.
     pub fn cx(&mut self, now: Time) -> Cx<'_> {
-        Cx { now, core: self }
+        Cx { now, core: self, during: None }
     }
 
     /// Notes a frame that was read at `port`, before the element gets it.
@@ -153,6 +153,8 @@ pub struct Cx<'a> {
     /// The time of this call.
     pub now: Time,
     core: &'a mut Core,
+    /// The frame whose turn it is.
+    during: Option<FrameSeq>,
 }
 
 impl Cx<'_> {
@@ -223,8 +225,17 @@ impl Cx<'_> {
         f
     }
 
+    /// What an automaton makes from here on is due to `f`, whose turn has come.
+    pub fn during(&mut self, f: Option<&Frame>) {
+        self.during = f.map(|f| f.seq);
+    }
+
     /// Says what a frame comes from that was got by [`Cx::take`].
     pub fn made(&mut self, f: &Frame, parent: Parent<'_>) {
+        let parent = match (parent, self.during) {
+            (Parent::Timer, Some(cause)) => Parent::Of(cause),
+            (p, _) => p,
+        };
         self.core.trace.add(self.now, |at| Record::Made { seq: f.seq, at, origin: parent.into() });
     }
 

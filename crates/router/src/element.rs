@@ -325,6 +325,7 @@ fn udp_port(p: &Packet) -> Option<u16> {
 impl Element for Router {
     fn input(&mut self, cx: &mut Cx<'_>, port: PortId, burst: &mut Burst) {
         while let Some(f) = burst.take() {
+            cx.during(Some(&f));
             self.frame(cx, port, f);
         }
     }

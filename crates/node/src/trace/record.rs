@@ -23,7 +23,8 @@ pub enum Parent<'a> {
     Again(FrameSeq),
     /// An act began it.
     Act(Act),
-    /// Nothing that was traced: a timer or a task made it.
+    /// Nothing that was traced: a timer or a task made it; or an automaton did, for the
+    /// frame whose turn it is ([`crate::Cx::during`]).
     Timer,
 }
 
