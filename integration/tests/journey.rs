@@ -345,8 +345,10 @@ fn each_trouble_is_told_by_its_cause_and_its_node() {
 fn a_pause_is_exact_and_what_it_causes_is_told() {
     let lab = Lab::up("web-path");
     lab.run(&["exec", "client", "client", PAGE]).good();
+    let stored = Instant::now();
     lab.curl(&["-o", "/dev/null", PAGE]).good();
     assert_eq!(lab.run(&["step"]).code, 125, "a lab that runs cannot be stepped");
+    let paused = Instant::now();
     let said = lab.run(&["pause"]).good().out;
     assert!(said.contains("is paused: 15 roles stand"), "{said}");
     assert!(lab.run(&["pause"]).good().out.contains("paused already"));
@@ -382,7 +384,9 @@ fn a_pause_is_exact_and_what_it_causes_is_told() {
     let path: Vec<String> = asked.collect();
     let want: Vec<&str> = WAY[1..].iter().copied().filter(|n| *n != "dslam").collect();
     assert_eq!(path, want, "the request passes one element a step, as cells at the dslam");
+    wait_for("a pause that would show in the cache", Duration::from_secs(5), || paused.elapsed() > Duration::from_secs(4));
     let on = lab.run(&["resume"]).good().out;
+    let paused = paused.elapsed();
     assert!(on.contains("goes on"), "{on}");
     let o = ours.wait_with_output().expect("waiting");
     let out = String::from_utf8_lossy(&o.stdout).into_owned();
@@ -391,6 +395,11 @@ fn a_pause_is_exact_and_what_it_causes_is_told() {
     let out = String::from_utf8_lossy(&o.stdout).into_owned();
     assert!(o.status.success() && out.contains("the pause caused it"), "{out}");
     assert!(lab.run(&["resume"]).good().out.contains("is not paused"));
+    // A copy in the cache did not grow older while the clock stood.
+    let head = lab.curl(&["-o", "/dev/null", "-D", "-", PAGE]).good().out.to_lowercase();
+    let ttl: u64 = head.split("ttl=").nth(1).and_then(|t| t.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()).expect("a ttl");
+    let ran = stored.elapsed() - paused;
+    assert!(ttl + ran.as_secs() + 3 >= 60, "ttl {ttl} after {ran:?}, and {paused:?} of pause: {head}");
     // A role that starts anew in a pause stands too, and the lab works afterwards.
     lab.run(&["pause"]).good();
     lab.run(&["restart", "switch"]).good();

@@ -17,13 +17,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use netstack::http::HyperTimer;
 use netstack::{Net, TcpStream, Trail};
-use node::{Cause, Cidr};
+use node::{Cause, Cidr, Time};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// A request's head must be there within this.
@@ -180,7 +180,7 @@ impl Proxy {
 
     /// GET or HEAD: from the store if it may be, else fetched.
     async fn read(self: &Rc<Self>, upstream: &Rc<Upstream>, plan: Plan) -> Response<Out> {
-        let now = SystemTime::now();
+        let now = Time::monotonic().wall();
         let stored = self.store.borrow().get(&plan.key);
         // Conditions and ranges of the client's are ours to evaluate later.
         let plain = without_conditions(&plan.parts);
@@ -228,7 +228,7 @@ impl Proxy {
         upstream.trail.say(|| Cause::CacheMiss { reason: reason.to_owned() });
         let make = || origin_form(&request, &Method::GET, Out::bytes(""));
         let answer = upstream.fetch(make, true).await;
-        let now = SystemTime::now();
+        let now = Time::monotonic().wall();
         let gone = |r: &Response<Incoming>| r.status().is_server_error();
         match answer {
             Ok(r) if r.status() == StatusCode::NOT_MODIFIED => {
@@ -286,7 +286,7 @@ impl Proxy {
                 _ => Fetch::NotShared,
             };
             if let Fetch::Filling { policy, stored, status, body, len } = state
-                && let BeforeRequest::Fresh(mut head) = policy.before_request(&without_conditions(&plan.parts), SystemTime::now())
+                && let BeforeRequest::Fresh(mut head) = policy.before_request(&without_conditions(&plan.parts), Time::monotonic().wall())
             {
                 self.count("collapsed");
                 upstream.trail.say(|| Cause::CacheShared);
@@ -329,7 +329,7 @@ impl Proxy {
         let asked = Request::from_parts(without_conditions(&plan.parts), ());
         let (mut head, body) = r.into_parts();
         strip_hop_by_hop(&mut head.headers);
-        let now = SystemTime::now();
+        let now = Time::monotonic().wall();
         let bare = {
             let mut b = Response::new(());
             *b.status_mut() = head.status;

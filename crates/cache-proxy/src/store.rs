@@ -4,11 +4,10 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_cache_semantics::CachePolicy;
-use node::{Cursor, Rows};
+use node::{Cursor, Rows, Time};
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 use std::rc::Rc;
-use std::time::SystemTime;
 
 /// A response and the rules of its use.
 #[derive(Clone, Debug)]
@@ -83,7 +82,7 @@ impl Store {
 
     pub(crate) fn show(&self, from: Cursor, rows: &mut Rows) -> Option<Cursor> {
         rows.columns(&["url", "bytes", "age-s", "ttl-s", "state"]);
-        let now = SystemTime::now();
+        let now = Time::monotonic().wall();
         rows.page(self.cache.iter(), from, |rows, (url, s)| {
             let ttl = s.policy.time_to_live(now).as_secs();
             let state = if s.policy.is_stale(now) { "stale" } else { "fresh" };

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use netstack::Net;
 use netstack::http::{Condition, HyperTimer, Wanted, condition, range};
-use node::Cause;
+use node::{Cause, Time};
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::fs::File;
@@ -87,7 +87,7 @@ fn error(status: StatusCode, text: &str) -> Response<Out> {
 async fn respond(site: &Site, clock: &node::Clock, r: Request<Incoming>) -> Response<Out> {
     let method = r.method().clone();
     let mut answer = route(site, clock, r).await;
-    let now = SystemTime::now();
+    let now = Time::monotonic().wall();
     let h = answer.headers_mut();
     h.insert(SERVER, HeaderValue::from_static("packet-journey"));
     if let Ok(d) = HeaderValue::from_str(&httpdate::fmt_http_date(now)) {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Nanoseconds for which this process' clock stood.
 static PAUSED: AtomicU64 = AtomicU64::new(0);
@@ -88,6 +88,12 @@ impl Time {
     /// Reads this process' clock. Roles get time from `node`; this is its source.
     pub fn monotonic() -> Time {
         ClockState::get().now()
+    }
+
+    /// What a calendar on the lab's wall shows: the Unix epoch's clock, which stood
+    /// whenever the lab was paused.
+    pub fn wall(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(epoch_of_raw().saturating_add(self.0))
     }
 
     /// From nanoseconds.
