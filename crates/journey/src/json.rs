@@ -2,7 +2,7 @@
 //! schema is told in docs/journey.md.
 
 use crate::collect::Collector;
-use crate::dissect::{dissect, title};
+use crate::dissect::dissect;
 use crate::hops::hops;
 use crate::model::{Direction, Packet, Sight};
 use crate::story::{About, Story};
@@ -200,7 +200,8 @@ pub fn json(c: &Collector, wanted: &Wanted, about: Option<&About>) -> Value {
 fn packet(c: &Collector, p: &Packet, start: Time) -> Value {
     let first = p.sights.first().and_then(|i| c.sights.get(*i));
     let layers = first.map(|s| dissect(&s.bytes)).unwrap_or_default();
-    let (protocol, text) = title(&layers);
+    let (protocol, en) = words::title(Lang::En, &layers);
+    let ko = words::title(Lang::Ko, &layers).1;
     let ip = layers.iter().rev().find(|l| l.name == "IPv4");
     let transport = layers.iter().rev().find(|l| matches!(l.name, "TCP" | "UDP"));
     // Both ways of a conversation have one name, and so have both sides of NAT by the server's end.
@@ -217,13 +218,14 @@ fn packet(c: &Collector, p: &Packet, start: Time) -> Value {
         "again": p.again,
         "node": c.topology.name(p.node),
         "protocol": protocol,
-        "title": text,
+        "title": en,
+        "title-ko": ko,
         "layers": layers.iter().map(|l| l.name).collect::<Vec<_>>(),
         "conversation": ends,
         "at": first.map(|s| s.at.since(start).as_nanos() as u64),
         "way": crate::hops::way(c, &hops(c, p)),
         "ends": p.ends.iter().map(|e| json!({
-            "node": c.topology.name(e.node), "at": e.at.since(start).as_nanos() as u64, "loss": e.is_loss(),
+            "node": c.topology.name(e.node), "place": crate::story::place_of_end(c, p, e), "at": e.at.since(start).as_nanos() as u64, "loss": e.is_loss(),
             "reason": match e.how { crate::model::Ended::Dropped(r) => r.name(), crate::model::Ended::Kernel { .. } => "kernel" },
             "en": crate::story::ended_words(c, Lang::En, e), "ko": crate::story::ended_words(c, Lang::Ko, e),
         })).collect::<Vec<_>>(),

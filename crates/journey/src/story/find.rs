@@ -1,8 +1,9 @@
 //! The packets of a journey, each with what it is.
 
 use crate::collect::Collector;
-use crate::dissect::{Layer, dissect, title};
+use crate::dissect::{Layer, dissect};
 use crate::model::Packet;
+use crate::words::{self, Lang};
 
 /// What a packet is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,16 +71,16 @@ fn kind(layers: &[Layer]) -> Kind {
 }
 
 /// A packet with what it is.
-pub(super) fn seen<'a>(c: &'a Collector, p: &'a Packet) -> Seen<'a> {
+pub(super) fn seen<'a>(c: &'a Collector, lang: Lang, p: &'a Packet) -> Seen<'a> {
     let first = p.sights.first().and_then(|i| c.sights.get(*i));
     let layers = first.map(|s| dissect(&s.bytes)).unwrap_or_default();
-    let (protocol, text) = title(&layers);
+    let (protocol, text) = words::title(lang, &layers);
     Seen { p, kind: kind(&layers), protocol, title: text, layers }
 }
 
 /// All packets of a journey that were at a port.
-pub(super) fn all(c: &Collector, journey: u64) -> Vec<Seen<'_>> {
-    let mut v: Vec<Seen<'_>> = c.of_journey(journey).filter(|p| !p.sights.is_empty()).map(|p| seen(c, p)).collect();
+pub(super) fn all(c: &Collector, lang: Lang, journey: u64) -> Vec<Seen<'_>> {
+    let mut v: Vec<Seen<'_>> = c.of_journey(journey).filter(|p| !p.sights.is_empty()).map(|p| seen(c, lang, p)).collect();
     v.sort_by_key(|s| s.p.sights.first().copied());
     v
 }

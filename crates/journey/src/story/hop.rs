@@ -107,7 +107,7 @@ pub(super) fn place(c: &Collector, node: u16, came: Option<PortAt>) -> String {
 
 /// Where a packet ended.
 pub(super) fn place_of_end(c: &Collector, p: &Packet, e: &End) -> String {
-    let came = c.sights_of(p).filter(|s| s.port.0 == e.node && s.direction == Direction::In && s.at <= e.at).next_back();
+    let came = c.sights_of(p).rfind(|s| s.port.0 == e.node && s.direction == Direction::In && s.at <= e.at);
     place(c, e.node, came.map(|s| s.port))
 }
 

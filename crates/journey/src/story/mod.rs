@@ -82,7 +82,7 @@ pub struct Story {
 impl Story {
     /// Tells a journey.
     pub fn tell(c: &Collector, about: &About, lang: Lang) -> Story {
-        let mut t = Teller { c, about, lang, items: Vec::new(), seen: find::all(c, about.journey) };
+        let mut t = Teller { c, about, lang, items: Vec::new(), seen: find::all(c, lang, about.journey) };
         t.stages();
         t.mtu();
         t.losses();
@@ -95,7 +95,7 @@ impl Story {
         let p = c.packets.get(&id).filter(|p| !p.sights.is_empty())?;
         let about = About { journey: p.journey.unwrap_or(0), url: String::new(), from: p.node, start, curl: None, unfinished: false };
         let mut t = Teller { c, about: &about, lang, items: Vec::new(), seen: Vec::new() };
-        let s = find::seen(c, p);
+        let s = find::seen(c, lang, p);
         t.items.push(Item::Part { title: format!("#{id} {} {}", s.protocol, s.title) });
         if let Some(b) = p.because {
             t.line(lang.pick(format!("made because of packet {b}"), format!("패킷 {b} 때문에 만들어짐")), Some(b));
@@ -147,6 +147,11 @@ impl Teller<'_> {
     fn role(&self, node: u16) -> Option<&str> {
         self.c.topology.nodes.get(usize::from(node)).and_then(|n| n.role.as_deref())
     }
+}
+
+/// Where a packet ended: the node, or the cable by its ends.
+pub fn place_of_end(c: &Collector, p: &crate::model::Packet, e: &crate::model::End) -> String {
+    hop::place_of_end(c, p, e)
 }
 
 /// How a packet ended somewhere, in words.

@@ -95,7 +95,7 @@ impl Teller<'_> {
                 _ => {}
             }
         }
-        for s in self.seen.iter().filter(|s| s.kind == Kind::Error && s.title.contains("fragmentation needed")) {
+        for s in self.seen.iter().filter(|s| s.kind == Kind::Error && s.get("ICMP", "mtu").is_some()) {
             let node = self.name(s.p.node);
             let end = s.p.ends.last().map(|e| (self.name(e.node).to_owned(), e.how));
             let fate = match end {

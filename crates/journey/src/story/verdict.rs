@@ -190,8 +190,7 @@ impl<'a> Teller<'a> {
             let answers = self.seen.iter().filter(|s| s.kind == Kind::Dns && s.get("DNS", "rcode").is_some());
             let first = answers.min_by_key(|s| s.p.sights.first().copied());
             if let Some(s) = first {
-                let title = s.layers.iter().find(|l| l.name == "DNS").map_or("", |l| l.title.as_str());
-                let node = self.name(s.p.node);
+                let (title, node) = (&s.title, self.name(s.p.node));
                 return Some(l.pick(format!("{node} gave the {title}"), format!("{node}의 {title}")));
             }
         }

@@ -51,7 +51,7 @@ function take(d) {
 function describe(m) {
   const p = byId.get(m.packet);
   const why = (data.sights[m.out[0]]?.causes ?? []).map((c) => c[lang]);
-  return `${word("step")} ${step + 1} ${word("of")} ${steps.length}: #${m.packet} ${p?.protocol ?? ""} ${p?.title ?? ""}, ${m.from} → ${m.to ?? word("lost")}. ${why.join("; ")}${m.lost ? " ✗ " + m.lost[lang] : ""}`;
+  return `${word("step")} ${step + 1} ${word("of")} ${steps.length}: #${m.packet} ${p?.protocol ?? ""} ${titleOf(p)}, ${m.from} → ${m.to ?? word("lost")}. ${why.join("; ")}${m.lost ? " ✗ " + m.lost[lang] : ""}`;
 }
 
 function seek(i, at = 1) {

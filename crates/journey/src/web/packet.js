@@ -87,7 +87,7 @@ function showPacket(m) {
   const ends = (p?.ends ?? []).filter((e) => e.loss).map((e) => el("p", { class: "bad" }, `✗ ${e.node}: ${e[lang]}`));
   const n = (list) => (list.length > 1 ? ` (${list.length} ×)` : "");
   pane.replaceChildren(...[
-    el("h2", {}, `#${m.packet} ${p?.protocol ?? ""} ${p?.title ?? ""}`),
+    el("h2", {}, `#${m.packet} ${p?.protocol ?? ""} ${titleOf(p)}`),
     el("p", { class: "dim" }, `${m.from} → ${m.to ?? "✗"} · +${ms(m.at)}` + (p?.again ? ` · ${word("copyOf")} ${p.again}` : "") + (p?.because ? ` · ${word("because")} ${p.because}` : "")),
     mtuView(m, lb.length ? lb : la),
     m.lost ? el("p", { class: "bad" }, m.lost[lang]) : null, ...ends,

@@ -29,7 +29,7 @@ function showPackets() {
     const go = () => { const i = steps.findIndex((m) => m.packet === p.id); if (i >= 0) { seek(i); tab("packet"); } };
     const bad = p.ends.some((e) => e.loss) && !p.ends.some((e) => !e.loss);
     return el("tr", { class: "row" + (p.id === now ? " on" : ""), tabindex: 0, "data-packet": p.id, ...act(go) },
-      el("td", {}, `#${p.id}`), el("td", {}, ms(p.at ?? 0)), el("td", {}, p.protocol), el("td", { class: bad ? "bad" : null }, p.title + (p.again ? ` (${word("copyOf")} ${p.again})` : "")), el("td", { class: "dim" }, p.way.join(" → ")));
+      el("td", {}, `#${p.id}`), el("td", {}, ms(p.at ?? 0)), el("td", {}, p.protocol), el("td", { class: bad ? "bad" : null }, titleOf(p) + (p.again ? ` (${word("copyOf")} ${p.again})` : "")), el("td", { class: "dim" }, p.way.join(" → ")));
   });
   $("pane-packets").replaceChildren(el("table", { id: "packet-table" }, el("thead", {}, el("tr", {}, ["#", word("time"), word("protocol"), word("what"), word("way")].map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, rows)));
 }
@@ -61,7 +61,7 @@ function showLadder() {
     const same = a === b;
     const xa = x(a), xb = same ? xa + 50 : x(b), dir = xb >= xa ? 1 : -1;
     // The ends stand at the lines: what is left is the message.
-    const label = `#${p.id} ${p.title.replace(/^[\d.:]+ → [\d.:]+ /, "")}${p.again ? ` (${word("copyOf")} ${p.again})` : ""}${bad ? ` ✗ ${loss.node}: ${loss[lang]}` : ""}`;
+    const label = `#${p.id} ${titleOf(p).replace(/^[\d.:]+ → [\d.:]+ /, "")}${p.again ? ` (${word("copyOf")} ${p.again})` : ""}${bad ? ` ✗ ${loss.place}: ${loss[lang]}` : ""}`;
     svg.append(el("g", { class: bad ? "bad" : "", role: "listitem", "aria-label": `${a} → ${b}: ${label}` },
       el("line", { class: "arrow", x1: xa, x2: xb, y1: y, y2: y }), el("polygon", { points: `${xb},${y} ${xb - 8 * dir},${y - 4} ${xb - 8 * dir},${y + 4}` }),
       el("text", { x: Math.min(xa, xb) + 8, y: y - 5 }, label.length > 110 ? label.slice(0, 109) + "…" : label)));

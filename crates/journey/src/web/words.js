@@ -12,6 +12,9 @@ const ROLES = {
 };
 const role = (r) => r === null ? (lang === "ko" ? "커널 호스트" : "kernel host") : ROLES[lang][r] ?? r;
 
+// What a packet is, in a line.
+const titleOf = (p) => (lang === "ko" ? p?.["title-ko"] : p?.title) ?? "";
+
 const $ = (id) => document.getElementById(id);
 // An element with attributes and children; text is always text.
 function el(tag, attrs = {}, ...children) {

@@ -3,9 +3,11 @@
 mod cause;
 mod particle;
 mod reason;
+mod title;
 
 pub use cause::{cause, change};
 pub use reason::reason;
+pub use title::title;
 
 use serde::Serialize;
 
