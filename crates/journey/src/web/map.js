@@ -70,9 +70,9 @@ function drawMap(t) {
     const p = places[n.name];
     if (!p) continue;
     const open = () => { showDevice(n.name); tab("device"); };
-    svg.append(el("g", { class: "node", id: `node-${n.name}`, tabindex: 0, role: "button", "aria-label": `${n.name}, ${role(n.role)}`, ...act(open) },
+    svg.append(el("g", { class: "node", id: `node-${n.name}`, tabindex: 0, role: "button", "aria-label": `${n.name} ${role(n.role)}`, ...act(open) },
       el("rect", { x: p.x - WIDE / 2, y: p.y - HIGH / 2, width: WIDE, height: HIGH, rx: 8 }),
-      el("text", { x: p.x, y: p.y - 3 }, n.name),
+      el("text", { x: p.x, y: p.y - 3 }, n.name), " ",
       el("text", { x: p.x, y: p.y + 15, class: "role" }, role(n.role))));
   }
   svg.append(el("g", { id: "dots" }));

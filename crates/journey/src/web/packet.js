@@ -30,7 +30,7 @@ function layersView(layers, other, pair, kind, mark) {
 }
 
 function hexView(frame, id) {
-  const pre = el("pre", { class: "hex", id });
+  const pre = el("pre", { class: "hex", id, tabindex: 0, role: "group", "aria-label": word("hex") });
   const draw = (f) => {
     pre.replaceChildren();
     const n = frame.hex.length / 2;
@@ -54,7 +54,7 @@ function signalView(s) {
   const y = (v) => h / 2 - v * (h / 2 - 10);
   let d = "";
   for (let i = 0; i < n; i++) d += `${i ? "L" : "M"}${(i * w) / n} ${y(s.levels[i])} L${((i + 1) * w) / n} ${y(s.levels[i])}`;
-  return el("div", {}, el("h4", {}, `${word("signal")}: ${s.medium}`),
+  return el("div", {}, el("h3", {}, `${word("signal")}: ${s.medium}`),
     el("svg", { class: "signal", viewBox: `0 0 ${w} ${h}`, role: "img", "aria-label": `${s.medium}, ${n}`, width: "100%" }, el("line", { x1: 0, x2: w, y1: h / 2, y2: h / 2 }), el("path", { d })));
 }
 
@@ -93,9 +93,9 @@ function showPacket(m) {
     m.lost ? el("p", { class: "bad" }, m.lost[lang]) : null, ...ends,
     el("ul", { id: "why" }, ...why, ...held),
     el("div", { class: "sides" },
-      el("div", { id: "before" }, el("h4", {}, word("before") + n(came)), ...(a ? layersView(la, lb, pairs, "removed", () => {}) : [el("p", { class: "dim" }, word("made"))])),
-      el("div", { id: "after" }, el("h4", {}, word("after") + n(left)), ...(b ? layersView(lb, la, back, "added", mark) : []))),
-    el("h4", {}, word("hex")), pre,
+      el("div", { id: "before" }, el("h3", {}, word("before") + n(came)), ...(a ? layersView(la, lb, pairs, "removed", () => {}) : [el("p", { class: "dim" }, word("made"))])),
+      el("div", { id: "after" }, el("h3", {}, word("after") + n(left)), ...(b ? layersView(lb, la, back, "added", mark) : []))),
+    el("h3", {}, word("hex")), pre,
     shown?.signal ? signalView(shown.signal) : null,
   ].filter(Boolean));
 }

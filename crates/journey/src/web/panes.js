@@ -19,7 +19,7 @@ async function showDevice(name) {
     if (device !== name) return;
   }
   const views = Object.entries(tables ?? {});
-  const body = views.length ? views.flatMap(([v, t]) => [el("h4", {}, v), tableView(t)]) : [el("p", { class: "dim" }, n?.role === null ? word("kernel") : word("noTables"))];
+  const body = views.length ? views.flatMap(([v, t]) => [el("h3", {}, v), tableView(t)]) : [el("p", { class: "dim" }, n?.role === null ? word("kernel") : word("noTables"))];
   pane.replaceChildren(...head, ...body);
 }
 
