@@ -98,10 +98,14 @@ function drawMove(m, part) {
   const p = byId.get(m.packet);
   // From the rim of one device to the rim of the other: their names stay readable.
   const dx = b.x - a.x, dy = b.y - a.y, long = Math.hypot(dx, dy) || 1;
-  const rim = Math.min(Math.abs(dx) > Math.abs(dy) ? WIDE / 2 : HIGH / 2, long / 2) / long;
+  const upright = Math.abs(dy) > Math.abs(dx);
+  const rim = Math.min(upright ? HIGH / 2 : WIDE / 2, long / 2) / long;
   const along = rim + (1 - 2 * rim) * at;
   const x = a.x + dx * along, y = a.y + dy * along;
+  // Beside a link that stands, between its devices; above one that lies.
+  const top = Math.min(a.y, b.y) + HIGH / 2 + 14, bottom = Math.max(a.y, b.y) - HIGH / 2 - 6;
+  const label = upright ? { x: x + 14, y: Math.min(Math.max(y, top), bottom) } : { x, y: y - HIGH / 2 - 6 };
   dots.append(
     el("circle", { class: "dot" + (m.lost ? " bad" : ""), cx: x, cy: y, r: 9, role: "button", tabindex: 0, "aria-label": `${word("packet")} ${m.packet}`, "data-packet": m.packet, ...act(() => tab("packet")) }),
-    el("text", { class: "dot-label", x, y: y - HIGH / 2 - 6 }, `#${m.packet} ${p?.protocol ?? ""}${m.lost ? " ✗" : ""}`));
+    el("text", { class: "dot-label" + (upright ? " side" : ""), ...label }, `#${m.packet} ${p?.protocol ?? ""}${m.lost ? " ✗" : ""}`));
 }
