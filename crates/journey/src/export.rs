@@ -2,8 +2,9 @@
 //! number and the cause in words.
 
 use crate::collect::Collector;
-use crate::model::{Direction, Ended, Packet, Sight};
+use crate::model::{Direction, End, Ended, Packet, Sight};
 use crate::pcapng::{self, Interface, LinkType, Notes, Verdict};
+use crate::story::ended_words;
 use crate::topology::{PortAt, Topology};
 use crate::words::{self, Lang};
 use node::DropReason;
@@ -47,33 +48,36 @@ pub fn notes(c: &Collector, s: &Sight, lang: Lang) -> Notes {
     if let Some(a) = p.and_then(|p| p.again) {
         why.push(lang.pick(format!("copy of packet {a}"), format!("패킷 {a}의 재전송")));
     }
-    let verdict = match ended {
-        Some(DropReason::Consumed) => Some(Verdict::Stolen),
-        Some(r) => {
-            why.push(lang.pick(
-                format!("dropped ({}): {}", r.name(), words::reason(lang, r)),
-                format!("버림 ({}): {}", r.name(), words::reason(lang, r)),
-            ));
-            Some(Verdict::Shot)
-        }
-        None => Some(Verdict::Ok),
+    let verdict = match ended.map(|e| e.how) {
+        Some(Ended::Dropped(DropReason::Consumed)) => Verdict::Stolen,
+        Some(_) => Verdict::Shot,
+        None => Verdict::Ok,
     };
+    // What goes on from here in other frames is told at those.
+    let goes_on = verdict == Verdict::Stolen && p.is_some_and(|p| goes_on(c, p, s));
+    if let Some(e) = ended.filter(|_| !goes_on) {
+        why.extend(e.causes.iter().map(|c| words::cause(lang, c)));
+        why.push(ended_words(c, lang, e));
+        // Events stand in the order of time, and what came of it comes later.
+        let later = &c.events[c.events.partition_point(|v| v.at < s.at)..];
+        let came_of_it = later.iter().filter(|v| v.node == s.port.0 && v.packet == Some(s.packet) && !e.causes.contains(&v.cause));
+        why.extend(came_of_it.map(|v| words::cause(lang, &v.cause)));
+    }
     if !why.is_empty() {
         comments.push(why.join("; "));
     }
-    Notes { packet: Some(s.packet), comments, verdict }
+    Notes { packet: Some(s.packet), comments, verdict: Some(verdict) }
 }
 
-/// How a packet ended at the node of a sight, if it did not go on from there.
-fn end_here(p: &Packet, s: &Sight) -> Option<DropReason> {
-    let here = p.ends.iter().filter(|e| e.node == s.port.0 && e.at >= s.at);
-    let reasons: Vec<DropReason> = here
-        .filter_map(|e| match e.how {
-            Ended::Dropped(r) => Some(r),
-            Ended::Kernel { .. } => None,
-        })
-        .collect();
-    reasons.iter().find(|r| **r != DropReason::Consumed).or(reasons.first()).copied()
+/// The packet's end at the node of a sight, if it did not go on from there: a loss
+/// before an arrival.
+fn end_here<'a>(p: &'a Packet, s: &Sight) -> Option<&'a End> {
+    let here = || p.ends.iter().filter(|e| e.node == s.port.0 && e.at >= s.at && matches!(e.how, Ended::Dropped(_)));
+    here().find(|e| e.is_loss()).or(here().next())
+}
+
+fn goes_on(c: &Collector, p: &Packet, s: &Sight) -> bool {
+    c.sights_of(p).any(|o| o.port.0 == s.port.0 && o.direction == Direction::Out && o.at >= s.at)
 }
 
 /// Writes all frames of a journey. `epoch`: nanoseconds of the Unix epoch's clock at

@@ -27,7 +27,7 @@ fn ending(before: &str) -> Ending {
         },
         '1' | '7' | '8' | 'l' | 'L' => Ending::Rieul,
         '0' | '3' | '6' | 'b' | 'm' | 'M' | 'n' | 'N' => Ending::Consonant,
-        'g' if chars.next() == Some('n') => Ending::Consonant,
+        'g' if chars.next() == Some('n') && chars.next().is_some_and(|c| "aeiou".contains(c)) => Ending::Consonant,
         _ => Ending::Vowel,
     }
 }
@@ -67,7 +67,7 @@ mod tests {
             ("core1와(과) cache와(과)", "core1과 cache와"),
             ("서버은(는) 방화벽을(를) 길(으)로", "서버는 방화벽을 길로"),
             ("http://www.example.com/을(를)", "http://www.example.com/을"),
-            ("modem을(를) (DSLAM)이(가) king이(가)", "modem을 (DSLAM)이 king이"),
+            ("modem을(를) (DSLAM)이(가) ping이(가) a.png이(가)", "modem을 (DSLAM)이 ping이 a.png가"),
             ("을(를)", "를"),
             ("바뀌지 않음", "바뀌지 않음"),
         ];
