@@ -253,6 +253,11 @@ fn the_file_of_all_hops_is_read_by_tshark_as_it_was_meant() {
     let one = shark(&format!("frame.packet_id == {}", ids.first().expect("one")), &["frame.interface_name", "frame.comment"]);
     assert_eq!(one.len(), 24);
     assert!(one.iter().any(|f| f[0] == "home-router.wan" && f[1].contains("NAT rewrote")), "{one:?}");
+    assert!(
+        one.iter()
+            .any(|f| f[0] == "web.eth0" && f[1].ends_with("it has arrived here; read the request GET /; made an answer with status 200")),
+        "{one:?}"
+    );
     // The names come with the file; no secret does.
     let raw = std::fs::read(&file).expect("the file");
     let has = |w: &[u8]| raw.windows(w.len()).any(|x| x == w);
