@@ -179,6 +179,7 @@ fn losses_are_those_that_tcpdump_saw_missing() {
         });
         assert_eq!(lines.count(), missing.min(12), "each is named with its cable");
         lost += missing;
+        assert_eq!(json(&lab, &[]), j, "told again, it is the same");
     }
 }
 
@@ -399,6 +400,7 @@ fn a_pause_is_exact_and_what_it_causes_is_told() {
     let o = kernel.wait_with_output().expect("waiting");
     let out = String::from_utf8_lossy(&o.stdout).into_owned();
     assert!(o.status.success() && out.contains("the pause caused it"), "{out}");
+    assert!(!out.contains("by the kernel") && !out.contains("where nothing is traced"), "not all hear of a pause at once: {out}");
     assert!(lab.run(&["resume"]).good().out.contains("is not paused"));
     // A copy in the cache did not grow older while the clock stood.
     let head = lab.curl(&["-o", "/dev/null", "-D", "-", PAGE]).good().out.to_lowercase();
@@ -444,7 +446,7 @@ fn a_thousand_fetches_are_traced_and_what_is_lost_is_counted() {
     let t = Topology { lab: lab.name.clone(), nodes: names.iter().map(node).collect(), ..Topology::default() };
     let mut c = journey::Collector::new(t);
     let mut feed = journey::Feed::new(&c, std::path::Path::new(&format!("/proc/{holder}/root/run/lab")), None).expect("a feed");
-    assert_eq!(feed.connect(&mut c), 0, "every role listens");
+    assert_eq!(feed.connect(), 0, "every role listens");
     let rx = |n: &str| -> u64 {
         let rows = lab.show(n, "counters");
         rows.iter().filter(|r| r["kind"] == "port" && text(r, "name").ends_with(".rx-frames")).filter_map(|r| r["value"].as_u64()).sum()

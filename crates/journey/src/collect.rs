@@ -2,6 +2,7 @@
 //! cable, gives every packet its number, and builds the tree of causes. No IO.
 
 use crate::flows::Flows;
+use crate::heard::Outage;
 use crate::model::{Direction, End, Ended, Event, Lost, Packet, PacketId, Sight};
 use crate::topology::{PortAt, Topology};
 use crate::wires::OnWire;
@@ -47,6 +48,10 @@ pub enum What {
     Host(u8, Direction, #[serde(with = "serde_bytes")] Vec<u8>),
     /// The oldest frame that left the port did not come to the other end.
     Gone(u8),
+    /// From here on the node tells what it does.
+    Heard,
+    /// From here on it does not: its role has gone.
+    Unheard,
 }
 
 impl Told {
@@ -115,8 +120,10 @@ pub struct Collector {
     pub(crate) flows: Flows,
     /// What was missed.
     pub lost: Lost,
-    /// Nodes whose records are coming.
-    traced: Vec<bool>,
+    /// Since when each node's records are coming.
+    pub(crate) heard: Vec<Option<Time>>,
+    /// When nodes that had been heard were not.
+    pub outages: Vec<Outage>,
     /// All that was taken, if it is to be kept, and its bytes.
     tape: Option<Vec<(u16, Told)>>,
     taped: usize,
@@ -128,7 +135,7 @@ impl Collector {
         let n = topology.nodes.len();
         let wires = topology.wires();
         let frames = (0..n).map(|_| Frames::default()).collect();
-        Collector { topology, wires, frames, next_packet: 1, next_journey: 1, traced: vec![false; n], ..Collector::default() }
+        Collector { topology, wires, frames, next_packet: 1, next_journey: 1, heard: vec![None; n], ..Collector::default() }
     }
 
     /// Keeps all that is taken from now on.
@@ -155,17 +162,6 @@ impl Collector {
         }
     }
 
-    /// Whether a node's frames are told at all.
-    pub fn set_traced(&mut self, node: u16, is: bool) {
-        if let Some(t) = self.traced.get_mut(usize::from(node)) {
-            *t = is;
-        }
-    }
-
-    pub(crate) fn is_traced(&self, node: u16) -> bool {
-        self.traced.get(usize::from(node)).copied().unwrap_or(false)
-    }
-
     /// The journey of a node's act; its number is given when it is first asked for.
     pub fn journey_of(&mut self, node: u16, act: Act) -> u64 {
         let next = &mut self.next_journey;
@@ -190,7 +186,7 @@ impl Collector {
         match t.what {
             What::In(seq, port, bytes) => {
                 let (packet, bytes) = self.arrived((node, port), &bytes).unwrap_or_else(|| {
-                    self.lost.unmatched += 1;
+                    self.lost.unmatched += u64::from(self.must_be_known((node, port), t.at));
                     (self.new_packet(node, None, None, None), bytes.into())
                 });
                 self.frames[n].put(seq, Frame { packet, causes: Vec::new(), held: Vec::new() });
@@ -238,6 +234,8 @@ impl Collector {
                 }
             }
             What::Gone(port) => self.gone((node, port)),
+            What::Heard => self.hear(node, t.at),
+            What::Unheard => self.unhear(node, t.at),
             What::Host(port, direction, bytes) => self.host((node, port), direction, t.at, bytes),
             What::Port(port, name) => {
                 self.topology.add_port((node, port), &name);

@@ -1,8 +1,8 @@
 //! Where records come from: the nodes' trace sockets, and a program that captures
 //! at kernel hosts.
 
-use crate::collect::{Collector, Told};
-use crate::merge::Merge;
+use crate::collect::{Collector, Told, What};
+use crate::merge::{Merge, Release};
 use anyhow::{Context, Result};
 use node::Time;
 use node::trace::record::{Record, read_batch};
@@ -21,6 +21,8 @@ const MESSAGE: usize = 256 * 1024;
 const ASK: Duration = Duration::from_millis(10);
 /// How often it is tried to reach a node that is not there.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How long, on your clock, a frame that came may wait for word of where it left.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// A node that is silent for longer is not waited for.
 const SILENT: Duration = Duration::from_secs(2);
 
@@ -50,6 +52,8 @@ pub struct Feed {
     hosts: Option<Hosts>,
     merge: Merge,
     asked: Option<Instant>,
+    /// Since when a record waits for its cause.
+    stuck: Option<Instant>,
     buf: Vec<u8>,
 }
 
@@ -71,11 +75,11 @@ impl Feed {
             rustix::io::ioctl_fionbio(p, true).context("the hosts' capture")?;
         }
         let hosts = hosts.map(|pipe| Hosts { pipe, buf: Vec::new() });
-        Ok(Feed { sources, hosts, merge: Merge::new(c.topology.nodes.len()), asked: None, buf: vec![0; MESSAGE] })
+        Ok(Feed { sources, hosts, merge: Merge::new(c.topology.nodes.len()), asked: None, stuck: None, buf: vec![0; MESSAGE] })
     }
 
     /// Reaches the nodes that answer. Returns how many do not.
-    pub fn connect(&mut self, c: &mut Collector) -> usize {
+    pub fn connect(&mut self) -> usize {
         let now = Instant::now();
         let mut missing = 0;
         for s in &mut self.sources {
@@ -83,7 +87,6 @@ impl Feed {
                 s.tried = Some(now);
                 s.socket = open(&s.path).ok();
                 s.heard = now;
-                c.set_traced(s.node, s.socket.is_some());
                 self.merge.set_live(s.node, s.socket.is_some());
             }
             missing += usize::from(s.socket.is_none());
@@ -113,7 +116,7 @@ impl Feed {
     /// # Errors
     /// What the kernel said of waiting.
     pub fn turn(&mut self, c: &mut Collector, wait: Duration) -> Result<()> {
-        self.connect(c);
+        self.connect();
         if self.asked.is_none_or(|t| t.elapsed() >= ASK) {
             self.asked = Some(Instant::now());
             for s in &self.sources {
@@ -139,7 +142,10 @@ impl Feed {
             self.read(c, i);
         }
         self.read_hosts(c);
-        self.merge.release(c, false);
+        // A clock that stands brings nothing new to wait for.
+        let patient = self.stuck.is_none_or(|t| t.elapsed() < PATIENCE);
+        let stuck = self.merge.release(c, if patient { Release::Ordered } else { Release::Known });
+        self.stuck = stuck.then(|| self.stuck.filter(|_| patient).unwrap_or_else(Instant::now));
         c.lost.records = self.lost();
         Ok(())
     }
@@ -147,20 +153,21 @@ impl Feed {
     /// Takes a frame of a kernel host that somebody else captured, and until when that
     /// is all.
     pub fn host(&mut self, c: &mut Collector, node: u16, told: Option<Told>, until: Time) {
-        c.set_traced(node, true);
+        heard(c, node, told.as_ref().map_or(until, |t| t.at));
         self.merge.set_live(node, true);
         self.merge.push(node, told.into_iter(), until);
     }
 
     /// Hands over whatever is left.
     pub fn finish(&mut self, c: &mut Collector) {
-        self.merge.release(c, true);
+        self.merge.release(c, Release::All);
         c.lost.records = self.lost();
     }
 
     /// Counts frames as lost whose other end told all of `after` more without them.
     pub fn settle(&self, c: &mut Collector, after: Duration) {
-        c.settle(|n| self.merge.until(n), after);
+        let now = Time::monotonic();
+        c.settle(|n| if self.merge.is_live(n) { self.merge.until(n) } else { now }, after);
     }
 
     fn read(&mut self, c: &mut Collector, i: usize) {
@@ -171,6 +178,7 @@ impl Feed {
                     s.heard = Instant::now();
                     let Some((head, records)) = read_batch(&self.buf[..n]) else { continue };
                     s.lost.1 = head.lost;
+                    heard(c, s.node, head.until);
                     self.merge.set_live(s.node, true);
                     self.merge.push(s.node, records.map(|r| Told::of(&r, head.until, false)), head.until);
                 }
@@ -186,7 +194,7 @@ impl Feed {
                     s.socket = None;
                     s.lost = (s.lost.0 + s.lost.1, 0);
                     self.merge.set_live(s.node, false);
-                    c.set_traced(s.node, false);
+                    c.take(s.node, Told { at: self.merge.until(s.node), what: What::Unheard });
                 }
             }
         }
@@ -198,10 +206,10 @@ impl Feed {
             match h.pipe.read(&mut self.buf) {
                 Ok(0) => {
                     self.hosts = None;
-                    for (i, n) in c.topology.nodes.iter().enumerate() {
-                        if n.is_host() {
-                            self.merge.set_live(i as u16, false);
-                        }
+                    let hosts = c.topology.nodes.iter().enumerate().filter(|(_, n)| n.is_host());
+                    for i in hosts.map(|(i, _)| i as u16).collect::<Vec<_>>() {
+                        self.merge.set_live(i, false);
+                        c.take(i, Told { at: self.merge.until(i), what: What::Unheard });
                     }
                     return;
                 }
@@ -216,7 +224,7 @@ impl Feed {
             if let Some((head, records)) = read_batch(b)
                 && let Some(node) = c.topology.node(&head.node)
             {
-                c.set_traced(node, true);
+                heard(c, node, head.until);
                 self.merge.set_live(node, true);
                 self.merge.push(node, records.map(|r: Record<'_>| Told::of(&r, head.until, true)), head.until);
             }
@@ -241,6 +249,13 @@ impl Feed {
             self.turn(c, ASK)?;
         }
         Ok(())
+    }
+}
+
+/// A node tells, from `at` on if that is new.
+fn heard(c: &mut Collector, node: u16, at: Time) {
+    if !c.is_traced(node) && at > Time::ZERO {
+        c.take(node, Told { at, what: What::Heard });
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::collect::Collector;
 use crate::dissect::dissect;
 use crate::hops::hops;
-use crate::model::{Direction, Packet, Sight};
+use crate::model::{Direction, Ended, Packet, Sight};
 use crate::story::{About, Story};
 use crate::topology::PortAt;
 use crate::words::{self, Lang};
@@ -110,7 +110,7 @@ fn moves(c: &Collector, p: &Packet, places: &HashMap<usize, usize>, start: Time,
                 next.map(|n| all[n].frames_in.iter().filter_map(|s| places.get(s)).copied().collect()).unwrap_or_default();
             let at =
                 p.sights.iter().filter_map(|s| c.sights.get(*s)).find(|s| s.direction == Direction::Out && s.port == *port && s.at >= h.at);
-            let lost = lost.or_else(|| h.end.clone().filter(|e| next.is_none() && matches!(e.how, crate::model::Ended::Kernel { .. })));
+            let lost = lost.or_else(|| h.end.clone().filter(|e| next.is_none() && !matches!(e.how, Ended::Dropped(_))));
             out.push(json!({
                 "packet": p.id,
                 "from": c.topology.name(h.node),
@@ -226,7 +226,7 @@ fn packet(c: &Collector, p: &Packet, start: Time) -> Value {
         "way": crate::hops::way(c, &hops(c, p)),
         "ends": p.ends.iter().map(|e| json!({
             "node": c.topology.name(e.node), "place": crate::story::place_of_end(c, p, e), "at": e.at.since(start).as_nanos() as u64, "loss": e.is_loss(),
-            "reason": match e.how { crate::model::Ended::Dropped(r) => r.name(), crate::model::Ended::Kernel { .. } => "kernel" },
+            "reason": match e.how { Ended::Dropped(r) => r.name(), Ended::Kernel { .. } => "kernel", Ended::Absent { .. } => "absent" },
             "en": crate::story::ended_words(c, Lang::En, e), "ko": crate::story::ended_words(c, Lang::Ko, e),
         })).collect::<Vec<_>>(),
     })

@@ -4,6 +4,28 @@
 use crate::collect::{Collector, Told};
 use node::Time;
 use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How far the clocks of two nodes may be apart: when the lab is paused or goes on,
+/// not all hear of it at once.
+const SKEW: Duration = Duration::from_millis(100);
+
+/// What is handed over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Release {
+    /// What is in order; a frame that came waits for where it left.
+    Ordered,
+    /// What has been told by all, as it is.
+    Known,
+    /// Whatever waits.
+    All,
+}
+
+enum Next {
+    Taken,
+    None,
+    Waits,
+}
 
 #[derive(Debug, Default)]
 struct Source {
@@ -45,6 +67,11 @@ impl Merge {
         self.sources.get(usize::from(node)).is_some_and(|s| s.until > Time::ZERO)
     }
 
+    /// A node is waited for.
+    pub fn is_live(&self, node: u16) -> bool {
+        self.sources.get(usize::from(node)).is_some_and(|s| s.live)
+    }
+
     /// Until when a node has told all.
     pub fn until(&self, node: u16) -> Time {
         self.sources.get(usize::from(node)).map_or(Time::ZERO, |s| s.until)
@@ -60,30 +87,42 @@ impl Merge {
         self.sources.iter().map(|s| s.waiting.len()).sum()
     }
 
-    /// Hands over all that is in order; `all`: whatever waits.
-    pub fn release(&mut self, to: &mut Collector, all: bool) {
+    /// Hands over records in order. Returns whether one waits for its cause.
+    pub fn release(&mut self, to: &mut Collector, what: Release) -> bool {
+        let all = what == Release::All;
         let bound = self.sources.iter().filter(|s| s.live && !all).map(|s| s.until).min().unwrap_or(Time::from_nanos(u64::MAX));
-        while self.next(to, bound) {}
+        loop {
+            match self.next(to, bound, what == Release::Ordered) {
+                Next::Taken => {}
+                Next::None => return false,
+                Next::Waits => return true,
+            }
+        }
     }
 
-    fn next(&mut self, to: &mut Collector, bound: Time) -> bool {
+    fn next(&mut self, to: &mut Collector, bound: Time, patient: bool) -> Next {
         let head = |s: &Source| s.waiting.front().map(|t| t.at).filter(|t| *t <= bound);
         let mut heads: Vec<(Time, usize)> = self.sources.iter().enumerate().filter_map(|(i, s)| Some((head(s)?, i))).collect();
-        let Some(first) = heads.iter().min().map(|(_, i)| *i) else { return false };
-        // While the clock stands many things happen at one time: a frame comes after it left.
-        let blocked = |to: &Collector, i: usize| self.sources[i].waiting.front().is_some_and(|t| to.must_wait(i as u16, t));
-        let pick = if blocked(to, first) {
+        let Some((at, first)) = heads.iter().min().copied() else { return Next::None };
+        let blocked = |i: usize| self.sources[i].waiting.front().is_some_and(|t| to.must_wait(i as u16, t));
+        let pick = if blocked(first) {
+            // A frame comes after it left, whatever two clocks say. One that may have left
+            // before anybody listened has only its own time to find where.
+            let known = self.sources[first].waiting.front().is_some_and(|t| to.must_be_told(first as u16, t));
+            let until = if known { at + SKEW } else { at };
+            heads.retain(|(t, _)| *t <= until);
             heads.sort_unstable();
-            heads.iter().map(|(_, i)| *i).find(|i| !blocked(to, *i)).unwrap_or(first)
+            match heads.iter().map(|(_, i)| *i).find(|i| !blocked(*i)) {
+                Some(i) => i,
+                None if patient && bound <= until => return Next::Waits,
+                None => first,
+            }
         } else {
             first
         };
-        // Only what happened at the same time may go first.
-        let same = self.sources[pick].waiting.front().map(|t| t.at) == self.sources[first].waiting.front().map(|t| t.at);
-        let pick = if same { pick } else { first };
         if let Some(t) = self.sources[pick].waiting.pop_front() {
             to.take(pick as u16, t);
         }
-        true
+        Next::Taken
     }
 }

@@ -84,6 +84,13 @@ pub enum Ended {
         /// The port that it was for.
         to: PortAt,
     },
+    /// It left one port while nobody was at the other: that role did not run.
+    Absent {
+        /// The port that it left.
+        from: PortAt,
+        /// The port that it was for.
+        to: PortAt,
+    },
 }
 
 impl End {

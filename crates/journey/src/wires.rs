@@ -1,11 +1,12 @@
 //! What is between two ports: joined at the other end, still under way, or lost.
 
 use crate::collect::{Collector, Told, What};
+use crate::heard::BEFORE;
 use crate::model::{Direction, End, Ended, Packet, PacketId};
 use crate::topology::PortAt;
 use node::Time;
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,13 @@ impl Collector {
     }
 
     pub(crate) fn left(&mut self, at: PortAt, packet: PacketId, time: Time, bytes: &Arc<[u8]>) {
+        // Nobody tells whether it comes, and it must not be taken for a later one like it.
+        if let Some(to) = self.wires.get(&at)
+            && self.heard_since(to.0).is_none_or(|since| time < since)
+            && !self.was_out(to.0, time)
+        {
+            return;
+        }
         let q = self.on_wire.entry(at).or_default();
         q.push_back(OnWire { hash: hash(bytes), bytes: Arc::clone(bytes), packet, at: time });
         if q.len() > ON_WIRE {
@@ -65,32 +73,43 @@ impl Collector {
     }
 
     fn lose(&mut self, from: PortAt, to: PortAt, w: &OnWire) {
-        self.lost.frames += 1;
+        let out = self.was_out(to.0, w.at);
+        // Nobody was there yet to tell whether it came.
+        if !out && self.heard_since(to.0).is_none_or(|since| w.at < since + BEFORE) {
+            return;
+        }
+        self.lost.frames += u64::from(!out);
+        let how = if out { Ended::Absent { from, to } } else { Ended::Kernel { from, to } };
         if let Some(p) = self.packets.get_mut(&w.packet) {
-            p.ends.push(End { node: from.0, at: w.at, how: Ended::Kernel { from, to }, causes: Vec::new() });
+            p.ends.push(End { node: from.0, at: w.at, how, causes: Vec::new() });
         }
     }
 
     /// The oldest frame that left a port is lost.
     pub(crate) fn gone(&mut self, from: PortAt) {
-        let (w, to) = (self.on_wire.get_mut(&from).and_then(std::collections::VecDeque::pop_front), self.wires.get(&from).copied());
+        let (w, to) = (self.on_wire.get_mut(&from).and_then(VecDeque::pop_front), self.wires.get(&from).copied());
         if let (Some(w), Some(to)) = (w, to) {
             self.lose(from, to, &w);
         }
     }
 
+    /// What is on its way to a node since before `at` does not come any more.
+    pub(crate) fn miss(&mut self, node: u16, at: Time) {
+        let to: Vec<PortAt> = self.wires.iter().filter(|(_, to)| to.0 == node).map(|(from, _)| *from).collect();
+        for from in to {
+            while self.on_wire.get(&from).and_then(|q| q.front()).is_some_and(|w| w.at < at) {
+                self.gone(from);
+            }
+        }
+    }
+
     /// Counts as lost what has not come although the node at the other end told all of
-    /// `after` more; `until`: until when a node has told all.
+    /// `after` more; `until`: until when a node has told all, or would have.
     pub fn settle(&mut self, until: impl Fn(u16) -> Time, after: Duration) {
         let ports: Vec<PortAt> = self.on_wire.keys().copied().collect();
         for from in ports {
             let Some(to) = self.wires.get(&from).copied() else { continue };
             let at = until(to.0);
-            if !self.is_traced(to.0) {
-                // Nobody tells what comes to a port whose node is not heard.
-                self.on_wire.remove(&from);
-                continue;
-            }
             while self.on_wire.get(&from).and_then(|q| q.front()).is_some_and(|w| at.since(w.at) > after) {
                 self.take(from.0, Told { at, what: What::Gone(from.1) });
             }
@@ -101,7 +120,7 @@ impl Collector {
     /// node that has not said what becomes of it.
     pub fn is_under_way(&self, journey: Option<u64>) -> bool {
         let mine = |p: &Packet| p.journey.is_some() && (journey.is_none() || p.journey == journey);
-        let on_wire = |(from, q): (&PortAt, &std::collections::VecDeque<OnWire>)| {
+        let on_wire = |(from, q): (&PortAt, &VecDeque<OnWire>)| {
             let heard = self.wires.get(from).is_some_and(|to| self.is_traced(to.0));
             heard && q.iter().any(|w| self.packets.get(&w.packet).is_some_and(mine))
         };

@@ -4,6 +4,7 @@ mod common;
 
 use common::{node, told, topology, two};
 use journey::collect::{Told, What};
+use journey::merge::Release;
 use journey::model::Direction;
 use journey::words::Lang;
 use journey::{Collector, Merge, Story, text};
@@ -65,11 +66,11 @@ fn one_number_through_a_switch_and_a_router_and_what_changed_there() {
     ];
     let mut c = Collector::new(topology(nodes, &[["pc.eth0", "s.pc"], ["s.r", "r.lan"], ["r.far", "server.eth0"]]));
     let mut m = Merge::new(4);
-    (0..4).for_each(|n| c.set_traced(n, true));
+    (0..4).for_each(|n| c.hear(n, Time::ZERO));
     for (n, t) in all {
         m.push(n, std::iter::once(t), Time::ZERO);
     }
-    m.release(&mut c, true);
+    m.release(&mut c, Release::All);
     assert_eq!(c.lost, journey::model::Lost::default());
     let p = c
         .packets
@@ -119,8 +120,8 @@ fn numbers_are_kept_renewed_and_tied_as_they_should_be() {
 fn a_kernel_hosts_packets_are_tied_by_their_flow() {
     let nodes = vec![node("pc", None, &["eth0"]), node("b", Some("x"), &["q"])];
     let mut c = Collector::new(topology(nodes, &[["pc.eth0", "b.q"]]));
-    c.set_traced(0, true);
-    c.set_traced(1, true);
+    c.hear(0, Time::ZERO);
+    c.hear(1, Time::ZERO);
     let segment = |out: bool, seq: u32, flags: u8, data: &[u8]| {
         let (x, y) = (([192, 0, 2, 1].into(), 4000), ([192, 0, 2, 2].into(), 80));
         let (s, d) = if out { (x, y) } else { (y, x) };
@@ -155,10 +156,32 @@ fn records_of_a_clock_that_stands_come_in_the_order_of_causes() {
     m.set_live(0, true);
     m.set_live(1, true);
     m.push(1, [told(1, What::In(1, 0, vec![1; 60]))].into_iter(), until);
-    m.release(&mut c, false);
+    m.release(&mut c, Release::Ordered);
     assert!(c.sights.is_empty(), "the other node may still tell of something before");
     m.push(0, [told(1, What::Made(1, Origin::Timer)), told(1, What::Out(1, 0, Cause::Socket, vec![1; 60]))].into_iter(), until);
-    m.release(&mut c, false);
+    m.release(&mut c, Release::Ordered);
     assert_eq!((c.sights.len(), c.lost.unmatched), (2, 0));
     assert_eq!(c.sights[0].direction, Direction::Out);
+}
+
+#[test]
+fn two_clocks_that_differ_a_little_do_not_part_a_frame_from_where_it_left() {
+    let (mut c, mut m) = (two(), Merge::new(2));
+    m.set_live(0, true);
+    m.set_live(1, true);
+    let ms = |n: u64| Time::from_nanos(n * 1_000_000);
+    // It came before it left, and so did one of which nothing else is known.
+    m.push(1, [told(500, What::In(1, 0, vec![1; 60])), told(501, What::In(2, 0, vec![7; 60]))].into_iter(), ms(520));
+    m.push(0, std::iter::empty(), ms(520));
+    assert!(m.release(&mut c, Release::Ordered) && c.sights.is_empty(), "it waits for its cause");
+    m.push(0, [told(530, What::Made(1, Origin::Timer)), told(530, What::Out(1, 0, Cause::Socket, vec![1; 60]))].into_iter(), ms(540));
+    m.push(1, std::iter::empty(), ms(540));
+    assert!(m.release(&mut c, Release::Ordered), "the second still waits");
+    assert_eq!((c.sights.len(), c.lost), (2, journey::model::Lost::default()));
+    assert_eq!(c.packets.values().filter(|p| p.sights.len() == 2).count(), 1);
+    // Nobody tells of it in time.
+    m.push(0, std::iter::empty(), ms(700));
+    m.push(1, std::iter::empty(), ms(700));
+    assert!(!m.release(&mut c, Release::Ordered));
+    assert_eq!((c.sights.len(), c.lost.unmatched), (3, 1));
 }

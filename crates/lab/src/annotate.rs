@@ -55,7 +55,7 @@ impl Annotator {
         let mut c = Collector::new(topology(name, f));
         let follow = follow.map(|t| Filter::parse(t, &c.topology)).transpose().map_err(|e| anyhow::anyhow!("--follow: {e}"))?;
         let mut feed = Feed::new(&c, Path::new(RUN), None)?;
-        feed.connect(&mut c);
+        feed.connect();
         for i in 0..10 {
             feed.turn(&mut c, Duration::from_millis(10 + i))?;
             if feed.ready(&c) {

@@ -84,6 +84,13 @@ pub(super) fn ended(c: &Collector, lang: Lang, e: &End) -> String {
             format!("dropped ({}): {}", r.name(), words::reason(lang, r)),
             format!("버림 ({}): {}", r.name(), words::reason(lang, r)),
         ),
+        Ended::Absent { from, to } => {
+            let (a, b) = (c.topology.full(from), c.topology.name(to.0));
+            lang.pick(
+                format!("nobody took it from {a}: the role of {b} did not run"),
+                format!("{a}에서 나갔지만 받을 이가 없었음: {b}의 역할이 돌지 않았음"),
+            )
+        }
         Ended::Kernel { from, to } => {
             let (a, b) = (c.topology.full(from), c.topology.full(to));
             lang.pick(format!("lost by the kernel between {a} and {b}"), format!("{a}와(과) {b} 사이에서 커널이 잃음"))
@@ -107,6 +114,9 @@ pub(super) fn place(c: &Collector, node: u16, came: Option<PortAt>) -> String {
 
 /// Where a packet ended.
 pub(super) fn place_of_end(c: &Collector, p: &Packet, e: &End) -> String {
+    if let Ended::Absent { to, .. } = e.how {
+        return c.topology.name(to.0).to_owned();
+    }
     let came = c.sights_of(p).rfind(|s| s.port.0 == e.node && s.direction == Direction::In && s.at <= e.at);
     place(c, e.node, came.map(|s| s.port))
 }

@@ -25,7 +25,7 @@ pub(crate) fn told(ms: u64, what: What) -> Told {
 
 pub(crate) fn two() -> Collector {
     let mut c = Collector::new(topology(vec![node("a", Some("x"), &["p"]), node("b", Some("x"), &["q"])], &[["a.p", "b.q"]]));
-    c.set_traced(0, true);
-    c.set_traced(1, true);
+    c.hear(0, Time::ZERO);
+    c.hear(1, Time::ZERO);
     c
 }

@@ -271,7 +271,7 @@ async fn go(State(s): App) -> Response {
 /// Runs the command.
 pub(crate) fn web(r: &Running, port: u16) -> Result<ExitCode> {
     let file = parse(&r.text()?).map_err(|e| anyhow::anyhow!("{e}"))?;
-    let all = Collecting::start(r, &file)?;
+    let all = Collecting::start(r, &file, false)?;
     let rt = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     rt.block_on(async {
         let listener = tokio::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));

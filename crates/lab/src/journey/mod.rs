@@ -96,11 +96,14 @@ impl Drop for Collecting {
 }
 
 impl Collecting {
-    /// Reaches all nodes of a lab.
-    pub(crate) fn start(r: &Running, f: &LabFile) -> Result<Collecting> {
+    /// Reaches all nodes of a lab; `keep`: all that they tell is to be told again.
+    pub(crate) fn start(r: &Running, f: &LabFile, keep: bool) -> Result<Collecting> {
         // Frames bear the lab's time, and so must what is compared with them.
         clock_of(r).set();
-        let c = Collector::new(topo::topology(&r.name, f));
+        let mut c = Collector::new(topo::topology(&r.name, f));
+        if keep {
+            c.keep();
+        }
         let mut hosts = match c.topology.nodes.iter().any(|n| n.is_host()) {
             true => Some(hosts::start(r)?),
             false => None,
@@ -115,10 +118,16 @@ impl Collecting {
     /// Waits until every node that runs has answered.
     fn reach(&mut self) -> Result<()> {
         let end = Instant::now() + REACH;
-        self.feed.connect(&mut self.c);
+        self.feed.connect();
         while !self.feed.ready(&self.c) && Instant::now() < end {
             self.turn(QUIET)?;
         }
+        // What is under way from before has then arrived.
+        let settled = Instant::now() + journey::BEFORE;
+        while Instant::now() < settled {
+            self.turn(QUIET)?;
+        }
+        self.c.begin();
         Ok(())
     }
 
@@ -225,8 +234,7 @@ fn gathered(o: &Outcome, url: &str) -> Option<Gathered> {
 fn fetch(r: &Running, f: &LabFile, url: &str, a: &Args) -> Result<Journey> {
     visit::check(url)?;
     let (name, is_client) = asker(r, f, a.from.as_deref())?;
-    let mut all = Collecting::start(r, f)?;
-    all.c.keep();
+    let mut all = Collecting::start(r, f, true)?;
     if clock_of(r).limit.is_some() {
         eprintln!("lab: `{}` is paused: nothing moves before lab step or lab resume", r.name);
     }
