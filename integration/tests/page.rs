@@ -122,6 +122,17 @@ fn the_live_page_shows_what_happens() {
     b.click("#fetch button[type=submit]");
     b.until("return data.journey?.verdict?.good === true", SOON);
     assert!(b.run("return document.getElementById('verdict').textContent").as_str().is_some_and(|v| v.contains("status 200")));
+    // It goes to the journey that was asked for; one before keeps its own story.
+    let first = b.run("return data.journey.number").as_u64().expect("a number");
+    b.until(&format!("return chosen.journey === '{first}' && /GET \\/ /.test(document.getElementById('pane-story').textContent)"), SOON);
+    b.run("document.getElementById('url').value = 'http://www.example.com/about/'");
+    b.click("#fetch button[type=submit]");
+    // Devices talk all the time, and news of a journey do not wait for them to be quiet.
+    b.until(&format!("return data.journey.number > {first} && chosen.journey === String(data.journey.number)"), Duration::from_secs(10));
+    let story = || b.run("return document.getElementById('pane-story').textContent").as_str().unwrap_or_default().to_owned();
+    assert!(story().contains("/about/"), "{}", story());
+    b.run(&format!("const s = document.getElementById('journey'); s.value = '{first}'; s.dispatchEvent(new Event('change'))"));
+    assert!(!story().contains("/about/") && story().contains("status 200"), "{}", story());
     // A device's tables are those of now.
     b.run("document.getElementById('node-home-router').dispatchEvent(new MouseEvent('click', { bubbles: true }))");
     b.until("return /192\\.168\\.0\\.100:/.test(document.getElementById('pane-device').textContent)", SOON);

@@ -117,19 +117,24 @@ impl Filter {
     /// Whether a frame's layers match.
     pub fn matches(&self, layers: &[Layer], aliases: &Aliases) -> bool {
         let packets = packets(layers, aliases);
-        // All that is asked must hold of one packet.
-        if packets.is_empty() {
-            return eval(&self.expr, layers, None);
-        }
-        packets.iter().any(|p| eval(&self.expr, layers, Some(p)))
+        any(&self.expr, layers, &packets)
     }
 }
 
-fn eval(e: &Expr, layers: &[Layer], p: Option<&Ends>) -> bool {
+/// All that is asked must hold of one packet of those in a frame.
+fn any(e: &Expr, layers: &[Layer], packets: &[Ends]) -> bool {
+    if packets.is_empty() {
+        return eval(e, layers, None, packets);
+    }
+    packets.iter().any(|p| eval(e, layers, Some(p), packets))
+}
+
+fn eval(e: &Expr, layers: &[Layer], p: Option<&Ends>, all: &[Ends]) -> bool {
     match e {
-        Expr::Not(a) => !eval(a, layers, p),
-        Expr::And(a, b) => eval(a, layers, p) && eval(b, layers, p),
-        Expr::Or(a, b) => eval(a, layers, p) || eval(b, layers, p),
+        // What is not wanted must hold of none, neither of the tunnel nor of what is inside.
+        Expr::Not(a) => !any(a, layers, all),
+        Expr::And(a, b) => eval(a, layers, p, all) && eval(b, layers, p, all),
+        Expr::Or(a, b) => eval(a, layers, p, all) || eval(b, layers, p, all),
         Expr::Layer(name) => layers.iter().any(|l| l.name == *name),
         Expr::Proto(n) => p.is_some_and(|p| p.protocol == *n),
         Expr::Net(side, list) => {
@@ -330,6 +335,16 @@ mod tests {
             assert!(!is("not tcp", &l, &a));
             assert!(!is("host 192.168.0.2", &l, &a));
         }
+        // In a tunnel there are two packets, and none of them may be what is not wanted.
+        let inner = craft::packet(6, [203, 0, 113, 2].into(), [198, 51, 100, 80].into(), &craft::tcp(4000, 80, wire::tcp::SYN));
+        let data = [&[0, 2, 0, 7, 0, 9, 0, 0x21][..], &inner].concat();
+        let outer = craft::packet(17, [10, 0, 0, 1].into(), [10, 0, 0, 2].into(), &craft::udp(1701, 1701, &data));
+        let tunnelled = dissect(&craft::ethernet(Mac::BROADCAST, Mac::of_lab(1, 0), &outer));
+        assert!(is("l2tp and tcp", &tunnelled, &a) || is("tcp", &tunnelled, &a), "{tunnelled:?}");
+        for no in ["not tcp", "not udp", "udp and not tcp", "not host 203.0.113.2", "not (tcp port 80 or arp)"] {
+            assert!(!is(no, &tunnelled, &a), "{no}");
+        }
+        assert!(is("not icmp", &tunnelled, &a) && is("tcp and not port 81", &tunnelled, &a));
         a.learn(&Cause::Nat { from: ([192, 168, 0, 2].into(), 4000), to: ([203, 0, 113, 2].into(), 4000) });
         assert!(is("src host 192.168.0.2 and port 80", &frame(true), &a));
         assert!(is("pppoe", &frame(true), &a) && !is("pppoe", &frame(false), &a));

@@ -40,7 +40,10 @@ pub(crate) struct Annotator {
     last: HashMap<(PortAt, bool), (Notes, PacketId)>,
     follow: Option<Filter>,
     followed: HashSet<PacketId>,
+    /// Packets that the filter has seen.
+    judged: HashSet<PacketId>,
     aliases: Aliases,
+    wanted: u64,
 }
 
 fn hash(b: &[u8]) -> u64 {
@@ -71,7 +74,9 @@ impl Annotator {
             last: HashMap::new(),
             follow,
             followed: HashSet::new(),
+            judged: HashSet::new(),
             aliases: Aliases::default(),
+            wanted: 0,
         })
     }
 
@@ -99,12 +104,20 @@ impl Annotator {
             s.causes.iter().for_each(|c| self.aliases.learn(c));
             if let Some(f) = &self.follow
                 && !self.followed.contains(&s.packet)
-                && f.matches(&dissect::dissect(&s.bytes), &self.aliases)
             {
-                if self.followed.len() >= FOLLOWED {
-                    self.followed.clear();
+                let layers = dissect::dissect(&s.bytes);
+                // Cells alone do not show what is in them: the packet was judged before.
+                let hidden = layers.iter().any(|l| l.name == "ATM") && !layers.iter().any(|l| l.name == "IPv4");
+                if self.judged.len() >= FOLLOWED {
+                    self.judged.clear();
                 }
-                self.followed.insert(s.packet);
+                if !(hidden && self.judged.contains(&s.packet)) && f.matches(&layers, &self.aliases) {
+                    if self.followed.len() >= FOLLOWED {
+                        self.followed.clear();
+                    }
+                    self.followed.insert(s.packet);
+                }
+                self.judged.insert(s.packet);
             }
             let q = self.known.entry((s.port, s.direction == Direction::Out)).or_default();
             q.push_back(Known { hash: hash(&s.bytes), sight: i });
@@ -136,12 +149,19 @@ impl Annotator {
 
     /// Whether a frame is wanted: it, or the packet that it is, matches the filter.
     pub(crate) fn wants(&mut self, packet: Option<PacketId>, bytes: &[u8]) -> bool {
-        match &self.follow {
+        let wants = match &self.follow {
             None => true,
             Some(_) if packet.is_some_and(|p| self.followed.contains(&p)) => true,
             // What no record tells of is judged by its own bytes.
             Some(f) => packet.is_none() && f.matches(&dissect::dissect(bytes), &self.aliases),
-        }
+        };
+        self.wanted += u64::from(wants);
+        wants
+    }
+
+    /// Frames that were wanted, if there is a filter.
+    pub(crate) fn wanted(&self) -> Option<u64> {
+        self.follow.as_ref().map(|_| self.wanted)
     }
 
     /// Whether a node's frames will be told of.

@@ -81,18 +81,18 @@ impl Switch {
         match self.fdb.get(&h.dst).filter(|_| !h.dst.is_multicast()) {
             Some(s) if s.port == port => cx.drop(f, DropReason::SamePort),
             Some(s) => cx.send(s.port, f, || if learned { Cause::Learned { station: h.src } } else { Cause::Forwarded }),
-            None => self.flood(cx, port, f),
+            None => self.flood(cx, port, f, !h.dst.is_multicast()),
         }
     }
 
-    fn flood(&mut self, cx: &mut Cx<'_>, from: PortId, f: Frame) {
+    fn flood(&mut self, cx: &mut Cx<'_>, from: PortId, f: Frame, unknown: bool) {
         let mut others = (0..self.ports.len() as u8).map(PortId).filter(|p| *p != from).peekable();
         while let Some(p) = others.next() {
             if others.peek().is_none() {
-                return cx.send(p, f, || Cause::Flooded);
+                return cx.send(p, f, || Cause::Flooded { unknown });
             }
             if let Some(c) = cx.copy(&f) {
-                cx.send(p, c, || Cause::Flooded);
+                cx.send(p, c, || Cause::Flooded { unknown });
             }
         }
         cx.drop(f, DropReason::SamePort);

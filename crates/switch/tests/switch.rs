@@ -143,7 +143,10 @@ fn the_trace_tells_what_became_of_each_frame_and_why() {
             Record::Port { .. } => "port".into(),
         })
         .collect();
-    assert_eq!(words, ["in 0", "made as a part", "out 1 Flooded", "out 2 Flooded", "in 0", "dropped same-port"]);
+    assert_eq!(
+        words,
+        ["in 0", "made as a part", "out 1 Flooded { unknown: true }", "out 2 Flooded { unknown: true }", "in 0", "dropped same-port"]
+    );
     assert_eq!(lost, 0);
     let (Record::In { seq: a, .. }, Record::Out { seq: b, .. }) = (&records[0], &records[3]) else { panic!("{records:?}") };
     assert_eq!(a, b, "the last of a flood is the frame itself");

@@ -20,7 +20,7 @@ pub(super) fn dns(b: &[u8], at: usize, out: &mut Vec<Layer>) {
         let found: Vec<String> = m.answers.iter().map(|r| r.data.to_string()).collect();
         let code = m.metadata.response_code;
         let what = match (&found[..], code) {
-            ([], hickory_proto::op::ResponseCode::NoError) => "no answer".to_owned(),
+            ([], hickory_proto::op::ResponseCode::NoError) => "no such record".to_owned(),
             ([], c) => format!("{c}"),
             (v, _) => v.join(", "),
         };

@@ -113,9 +113,15 @@ impl Teller<'_> {
                 Some(s.p.id),
             ));
         }
-        lines.dedup();
+        let mut told: Vec<(String, Option<u64>, usize)> = Vec::new();
         for (text, packet) in lines {
-            self.line(text, packet);
+            match told.iter_mut().find(|t| t.0 == text) {
+                Some(t) => t.2 += 1,
+                None => told.push((text, packet, 1)),
+            }
+        }
+        for (text, packet, times) in told {
+            self.line(if times > 1 { format!("{text} (×{times})") } else { text }, packet);
         }
     }
 }

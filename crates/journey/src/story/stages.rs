@@ -4,7 +4,7 @@
 use super::hop::place_of_end;
 use super::{Item, Kind, Seen, Teller, since};
 use crate::hops::{Hop, hops, way};
-use crate::words;
+use crate::words::{self, many};
 use node::Time;
 use node::trace::Cause;
 
@@ -148,7 +148,11 @@ impl<'a> Teller<'a> {
         let total: usize = parts.iter().map(Seen::payload).sum();
         self.line(
             l.pick(
-                format!("TCP: the message of {total} bytes goes in {} segment(s), each with a TCP header: {}", parts.len(), ids.join(", ")),
+                format!(
+                    "TCP: the message of {total} bytes goes in {}, each with a TCP header: {}",
+                    many(parts.len() as u64, "segment"),
+                    ids.join(", ")
+                ),
                 format!("TCP: {total}바이트 메시지를 세그먼트 {}개로 나누고 각각 TCP 헤더를 붙임: {}", parts.len(), ids.join(", ")),
             ),
             Some(request.p.id),
@@ -162,7 +166,7 @@ impl<'a> Teller<'a> {
                             request.get("IPv4", "dst").unwrap_or("?")
                         ),
                         format!(
-                            "IP: 목적지 {}, 경로 {prefix}. MAC: 프레임은 다음 홉 {next_hop}에게 감",
+                            "IP: 목적지 {}, 경로 {prefix}. MAC: 프레임은 다음 홉 {next_hop}(으)로 감",
                             request.get("IPv4", "dst").unwrap_or("?")
                         ),
                     ),
@@ -262,7 +266,8 @@ impl<'a> Teller<'a> {
             self.line(
                 self.lang.pick(
                     format!(
-                        "MAC, IP and TCP headers are taken off; {n} segment(s) put together by their sequence numbers give the message"
+                        "MAC, IP and TCP headers are taken off; {} put together by sequence numbers: that is the message",
+                        many(n as u64, "segment")
                     ),
                     format!("MAC, IP, TCP 헤더를 차례로 벗기고, 순서 번호에 따라 세그먼트 {n}개를 메시지로 재조립함"),
                 ),
@@ -273,24 +278,18 @@ impl<'a> Teller<'a> {
             self.line(words::cause(self.lang, &e.cause), e.packet);
         }
         if role.as_deref() == Some("cache-proxy") {
-            let own: Vec<Seen<'a>> = self
-                .seen
-                .iter()
-                .filter(|s| s.kind == Kind::Opening && (s.p.node == node || self.because_of(s, node)) && self.is_after(s, request))
-                .cloned()
-                .collect();
+            let due_to = |s: &Seen<'_>, id: u64| s.kind == Kind::Opening && s.p.because == Some(id);
+            let syn = self.seen.iter().find(|s| s.p.node == node && due_to(s, request.p.id)).cloned();
+            let answer = syn.as_ref().and_then(|y| self.seen.iter().find(|s| due_to(s, y.p.id))).cloned();
+            let own: Vec<Seen<'a>> = syn.into_iter().chain(answer).collect();
             if !own.is_empty() {
                 self.line(
                     self.lang.pick("for it the cache opens a connection of its own:".into(), "이를 위해 캐시가 자기 연결을 엶:".into()),
                     None,
                 );
-                self.briefly(&own[..own.len().min(2)]);
+                self.briefly(&own);
             }
         }
-    }
-
-    fn because_of(&self, s: &Seen<'_>, node: u16) -> bool {
-        s.p.because.and_then(|b| self.c.packets.get(&b)).is_some_and(|b| b.node == node)
     }
 
     fn is_after(&self, s: &Seen<'_>, other: &Seen<'_>) -> bool {
@@ -337,7 +336,7 @@ impl<'a> Teller<'a> {
             let n = rest.len() - 1;
             self.line(
                 self.lang.pick(
-                    format!("{n} more segment(s) go the same way: {}{more}", ids.join(", ")),
+                    format!("{} on the same way: {}{more}", many(n as u64, "more segment"), ids.join(", ")),
                     format!("나머지 세그먼트 {n}개도 같은 길로: {}{more}", ids.join(", ")),
                 ),
                 None,
@@ -350,9 +349,9 @@ impl<'a> Teller<'a> {
         let total: usize = parts.iter().map(Seen::payload).sum();
         let text = self.lang.pick(
             format!(
-                "HTTP: {}; TCP: {total} bytes in {} segment(s); source {}, destination {}",
+                "HTTP: {}; TCP: {total} bytes in {}; source {}, destination {}",
                 s.title,
-                parts.len(),
+                many(parts.len() as u64, "segment"),
                 s.get("IPv4", "src").unwrap_or("?"),
                 s.get("IPv4", "dst").unwrap_or("?")
             ),
@@ -382,9 +381,6 @@ impl<'a> Teller<'a> {
             return;
         }
         self.stage("5. The page", "5단계: 페이지를 그림");
-        if !others.is_empty() {
-            self.briefly(&others);
-        }
         if let Some((status, bytes, error)) = &self.about.curl
             && error.is_empty()
         {
@@ -396,7 +392,11 @@ impl<'a> Teller<'a> {
                 None,
             );
         }
+        let mut asked = others.into_iter().peekable();
         for e in got {
+            let before = |s: &Seen<'a>| s.p.sights.first().and_then(|i| self.c.sights.get(*i)).is_some_and(|x| x.at <= e.at);
+            let first: Vec<Seen<'a>> = std::iter::from_fn(|| asked.next_if(|s| before(s))).collect();
+            self.briefly(&first);
             let text = match &e.cause {
                 Cause::PageReceived { url, cache_status, .. } => {
                     let cache = if cache_status.is_empty() { String::new() } else { format!(" [{cache_status}]") };
@@ -406,6 +406,7 @@ impl<'a> Teller<'a> {
             };
             self.line(text, None);
         }
+        self.briefly(&asked.collect::<Vec<_>>());
     }
 
     /// Decisions on a packet's way that no later packet shows again.
@@ -414,7 +415,7 @@ impl<'a> Teller<'a> {
             let told = |c: &&Cause| {
                 matches!(
                     c,
-                    Cause::Learned { .. } | Cause::Flooded | Cause::MssClamped { .. } | Cause::Allowed { .. } | Cause::Denied { .. }
+                    Cause::Learned { .. } | Cause::Flooded { .. } | Cause::MssClamped { .. } | Cause::Allowed { .. } | Cause::Denied { .. }
                 )
             };
             for c in h.causes.iter().filter(told) {

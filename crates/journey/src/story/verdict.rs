@@ -2,8 +2,8 @@
 //! the cause and the node.
 
 use super::{Item, Kind, Teller, hop};
-use crate::model::{End, Ended, Packet};
-use crate::words;
+use crate::model::{Direction, End, Ended, Packet};
+use crate::words::{self, many};
 use node::DropReason;
 use node::trace::Cause;
 
@@ -78,7 +78,7 @@ impl<'a> Teller<'a> {
         if missed.records > 0 {
             self.line(
                 self.lang.pick(
-                    format!("{} records of the trace were lost: nodes had no room for them", missed.records),
+                    format!("{} lost: nodes had no room for more", many(missed.records, "trace record")),
                     format!("추적 기록 {}개를 잃음: 노드에 둘 자리가 없었음", missed.records),
                 ),
                 None,
@@ -87,7 +87,7 @@ impl<'a> Teller<'a> {
         if missed.frames > 0 {
             self.line(
                 self.lang.pick(
-                    format!("{} frames were lost by the kernel between two ports", missed.frames),
+                    format!("{} lost by the kernel between two ports", many(missed.frames, "frame")),
                     format!("포트 사이에서 커널이 프레임 {}개를 잃음", missed.frames),
                 ),
                 None,
@@ -96,7 +96,7 @@ impl<'a> Teller<'a> {
         if missed.unmatched > 0 {
             self.line(
                 self.lang.pick(
-                    format!("{} frames came from where nothing is traced", missed.unmatched),
+                    format!("{} came from where nothing is traced", many(missed.unmatched, "frame")),
                     format!("추적되지 않는 곳에서 프레임 {}개가 옴", missed.unmatched),
                 ),
                 None,
@@ -105,7 +105,8 @@ impl<'a> Teller<'a> {
     }
 
     fn title(&self, packet: u64) -> String {
-        self.seen.iter().find(|s| s.p.id == packet).map_or_else(String::new, |s| format!("{} {}", s.protocol, s.title))
+        let seen = self.seen.iter().find(|s| s.p.id == packet);
+        seen.map_or_else(|| self.lang.pick("never sent", "나가지 못함").to_owned(), |s| format!("{} {}", s.protocol, s.title))
     }
 
     fn said(&self) -> impl DoubleEndedIterator<Item = (u16, &'a Cause)> + use<'a> {
@@ -134,16 +135,29 @@ impl<'a> Teller<'a> {
         self.items.push(Item::Verdict { good, text });
     }
 
+    /// The page's own request, and its retransmissions.
+    fn page_request(&self) -> Vec<u64> {
+        let first = self.seen.iter().find(|s| s.kind == Kind::Request && s.p.node == self.about.from);
+        first
+            .map_or_else(Vec::new, |f| self.seen.iter().filter(|s| s.p.id == f.p.id || s.p.again == Some(f.p.id)).map(|s| s.p.id).collect())
+    }
+
     fn came(&self, status: u16, bytes: u64) -> String {
-        let by = self.said().rev().find(|(_, c)| matches!(c, Cause::CacheStale { .. } | Cause::UpstreamFailed { .. }));
-        // The first decision of a cache is the page's own; resources come later.
-        let first = self.said().find(|(_, c)| matches!(c, Cause::CacheHit { .. } | Cause::CacheMiss { .. } | Cause::CacheShared));
-        let revalidated = self.said().any(|(_, c)| *c == Cause::CacheRevalidated);
-        let server = self.said().find_map(|(n, c)| matches!(c, Cause::Responded { .. }).then(|| self.name(n).to_owned()));
+        // What is said of the page, and not of what else it needed.
+        let ids = self.page_request();
+        let said: Vec<(u16, &Cause)> = {
+            let mine = self.c.events.iter().filter(|e| e.packet.is_some_and(|p| ids.contains(&p)));
+            mine.map(|e| (e.node, &e.cause)).collect()
+        };
+        let find = |is: fn(&Cause) -> bool| said.iter().copied().find(|(_, c)| is(c));
+        let by = said.iter().rev().copied().find(|(_, c)| matches!(c, Cause::CacheStale { .. } | Cause::UpstreamFailed { .. }));
+        let first = find(|c| matches!(c, Cause::CacheHit { .. } | Cause::CacheMiss { .. } | Cause::CacheShared));
+        let revalidated = find(|c| *c == Cause::CacheRevalidated).is_some();
+        let server = find(|c| matches!(c, Cause::Responded { .. })).map(|(n, _)| self.name(n).to_owned());
         let l = self.lang;
         let how = match (by, first) {
             (Some((n, c @ Cause::CacheStale { .. })), _) => {
-                let why = self.said().rev().find(|(_, c)| matches!(c, Cause::UpstreamFailed { .. })).map(|(_, c)| words::cause(l, c));
+                let why = find(|c| matches!(c, Cause::UpstreamFailed { .. })).map(|(_, c)| words::cause(l, c));
                 format!("{} {}{}", self.name(n), words::cause(l, c), why.map(|w| format!(": {w}")).unwrap_or_default())
             }
             (Some((n, c)), _) => {
@@ -160,7 +174,9 @@ impl<'a> Teller<'a> {
                     format!("{}에 사본이 없어 {s}이(가) 응답함", self.name(n)),
                 )
             }
-            (None, Some((n, c))) => format!("{} {}", self.name(n), words::cause(l, c)),
+            (None, Some((n, c))) => {
+                l.pick(format!("{} {}", self.name(n), words::cause(l, c)), format!("{}: {}", self.name(n), words::cause(l, c)))
+            }
             (None, None) => {
                 let s = server.or_else(|| self.seen.iter().find(|s| s.kind == Kind::Response).map(|s| self.name(s.p.node).to_owned()));
                 s.map_or_else(String::new, |s| l.pick(format!("{s} answered"), format!("{s}이(가) 응답함")))
@@ -171,11 +187,40 @@ impl<'a> Teller<'a> {
 
     fn did_not_come(&self, why: &str) -> String {
         let l = self.lang;
+        let why = words::failure(l, why);
+        if let Some((bytes, of)) = self.coming() {
+            let of = of.map_or_else(String::new, |n| l.pick(format!(" of {n}"), format!(" / {n}")));
+            return l.pick(
+                format!("no page ({why}): given up while it was still coming: {bytes}{of} bytes had arrived"),
+                format!("페이지 없음 ({why}): 아직 오는 중에 그만둠. {bytes}{of}바이트가 도착했음"),
+            );
+        }
         let cause = self.root_cause();
         match cause {
             Some(c) => l.pick(format!("no page ({why}): {c}"), format!("페이지 없음 ({why}): {c}")),
             None => l.pick(format!("no page: {why}"), format!("페이지 없음: {why}")),
         }
+    }
+
+    /// Bytes of an unfinished page's body that came, and how many it has, if that is known.
+    fn coming(&self) -> Option<(u64, Option<u64>)> {
+        let from = self.about.from;
+        let here = |s: &&super::Seen<'_>| self.c.sights_of(s.p).any(|x| x.port.0 == from && x.direction == Direction::In);
+        let head = self.seen.iter().filter(|_| self.about.unfinished).find(|s| s.kind == Kind::Response && here(s))?;
+        let same = |s: &&super::Seen<'_>| ["src-port", "dst-port"].iter().all(|f| s.get("TCP", f) == head.get("TCP", f));
+        let rest = self.seen.iter().filter(|s| s.kind == Kind::Data && s.p.node == head.p.node && s.p.again.is_none()).filter(same);
+        let after_head = head.layers.iter().filter(|l| l.name == "data").map(|l| l.len).sum::<usize>();
+        let bytes = after_head + rest.filter(here).map(super::Seen::payload).sum::<usize>();
+        let fields = head.layers.iter().filter(|l| l.name == "HTTP").flat_map(|l| &l.fields);
+        let length = fields.filter_map(|f| f.value.split_once(':')).find(|(n, _)| n.eq_ignore_ascii_case("content-length"));
+        Some((bytes as u64, length.and_then(|(_, v)| v.trim().parse().ok())))
+    }
+
+    /// What a lost packet carried came in another.
+    fn is_repaired(&self, p: &Packet) -> bool {
+        let first = |p: &Packet| p.again.unwrap_or(p.id);
+        let copy = |s: &super::Seen<'_>| s.p.id != p.id && first(s.p) == first(p) && !s.p.ends.iter().any(End::is_loss);
+        self.seen.iter().any(|s| copy(s) || (s.p.id == p.id && s.kind == Kind::Ack))
     }
 
     /// The node and the cause that kept the page away.
@@ -221,14 +266,14 @@ impl<'a> Teller<'a> {
 
     /// The last loss, with node, reason and rule.
     fn last_loss(&self) -> Option<String> {
-        let lost = self.lost();
+        let lost: Vec<_> = self.lost().into_iter().filter(|(p, _)| !self.is_repaired(p)).collect();
         // A loss in a queue that was made good again is not what kept the page away, if there is another.
         let heavy = |e: &End| !matches!(e.how, Ended::Dropped(DropReason::LinkLoss | DropReason::QueueFull | DropReason::NoSocket));
         let (p, e) = lost.iter().rev().find(|(_, e)| heavy(e)).or(lost.last())?;
         let rule = e
             .causes
             .iter()
-            .find(|c| matches!(c, Cause::Denied { .. } | Cause::ErrorWithheld { .. }))
+            .find(|c| matches!(c, Cause::Denied { rule: 1.., .. } | Cause::ErrorWithheld { .. }))
             .map(|c| format!("; {}", words::cause(self.lang, c)));
         let (id, title) = (p.id, self.title(p.id));
         let how = hop::ended(self.c, self.lang, e);

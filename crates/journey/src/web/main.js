@@ -4,6 +4,8 @@ let data = JSON.parse($("data").textContent);
 const live = data.live ?? null;
 let byId = new Map(), steps = [], step = 0, playing = null, part = 1;
 let chosen = { protocol: "", conversation: "", journey: "" };
+// A journey that was asked for: the newest number before it; and whether the newest step is to be shown.
+let awaited = null, toEnd = false;
 
 async function api(path, options) {
   const r = await fetch(`${path}${path.includes("?") ? "&" : "?"}token=${live.token}`, options);
@@ -38,14 +40,31 @@ function take(d) {
   options("protocol", uniq(data.packets.flatMap((p) => [p.protocol, ...p.layers.filter((l) => ["PPPoE", "L2TP", "TCP", "UDP", "ATM"].includes(l))])).sort(), word("all"));
   options("conversation", uniq(data.packets.map((p) => p.conversation)).sort(), word("all"));
   options("journey", uniq(data.packets.map((p) => p.journey)), word("background"), (n) => `${word("journey")} ${n}`);
-  $("lab").textContent = data.journey?.url ? `· ${data.journey.url}` : `· ${data.lab}`;
-  const v = data.journey?.verdict;
-  $("verdict").textContent = v ? `${v.good ? "✓" : "✗"} ${v[lang]}` : "";
-  $("verdict").className = v ? (v.good ? "good" : "bad") : "";
   const l = data.lost;
   $("lost").textContent = [data["left-out"] ? `${data["left-out"]} ${word("leftOut")}` : "", l.records ? `${l.records} ${word("records")}` : "", l.frames ? `${l.frames} ${word("frames")}` : ""].filter(Boolean).join(", ");
   refilter();
+  showJourney();
+}
+
+// The journey that is chosen, else the last one: its outcome and its story.
+function current() {
+  if (!chosen.journey || String(data.journey?.number) === chosen.journey) return data;
+  return (data.stories ?? []).find((s) => String(s?.journey?.number) === chosen.journey) ?? null;
+}
+
+function showJourney() {
+  const j = current()?.journey, v = j?.verdict;
+  $("lab").textContent = j?.url ? `· ${j.url}` : `· ${data.lab}`;
+  $("verdict").textContent = v ? `${v.good ? "✓" : "✗"} ${v[lang]}` : "";
+  $("verdict").className = v ? (v.good ? "good" : "bad") : "";
   showStory();
+}
+
+function choose(journey) {
+  chosen.journey = String(journey);
+  $("journey").value = chosen.journey;
+  refilter();
+  showJourney();
 }
 
 function describe(m) {
@@ -127,7 +146,7 @@ on("theme", () => {
   document.documentElement.dataset.theme = dark ? "light" : "dark";
 });
 $("scrub").addEventListener("input", (e) => { stop(); seek(Number(e.target.value)); });
-for (const id of ["protocol", "conversation", "journey"]) $(id).addEventListener("change", (e) => { chosen[id] = e.target.value; refilter(); });
+for (const id of ["protocol", "conversation", "journey"]) $(id).addEventListener("change", (e) => { chosen[id] = e.target.value; refilter(); showJourney(); });
 for (const t of document.querySelectorAll('[role="tab"]')) {
   t.addEventListener("click", () => tab(t.id.slice(4)));
   t.addEventListener("keydown", (e) => {
@@ -151,9 +170,15 @@ async function follow() {
     try {
       const d = await api(`/api/data?have=${data.version_of_data ?? 0}`);
       if (!d.unchanged) {
-        const atEnd = step >= steps.length - 1;
+        const atEnd = toEnd || step >= steps.length - 1;
         take({ ...d, live });
-        if (atEnd && playing === null) seek(steps.length - 1);
+        const newest = data.journey?.number ?? 0;
+        if (awaited !== null && newest > awaited) {
+          awaited = null;
+          choose(newest);
+          seek(0);
+        } else if (atEnd && playing === null) seek(steps.length - 1);
+        toEnd = false;
         if (device && !$("pane-device").hidden) showDevice(device);
       }
     } catch (e) {
@@ -170,11 +195,19 @@ if (live) {
     try {
       const r = await api(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body ?? {}) });
       $("say").textContent = r.text ?? "";
+      return true;
     } catch (e) { $("say").textContent = String(e.message ?? e); }
+    return false;
   };
-  $("fetch").addEventListener("submit", (e) => { e.preventDefault(); ask("/api/fetch", { url: $("url").value, from: $("from").value }); });
+  $("fetch").addEventListener("submit", async (e) => {
+    e.preventDefault();
+    const before = data.journey?.number ?? 0;
+    if (!await ask("/api/fetch", { url: $("url").value, from: $("from").value })) return;
+    awaited = before;
+    showStory();
+  });
   on("pause-lab", () => ask("/api/pause"));
-  on("step-lab", () => ask("/api/step"));
+  on("step-lab", () => { toEnd = true; ask("/api/step"); });
   on("resume-lab", () => ask("/api/resume"));
 }
 translate();

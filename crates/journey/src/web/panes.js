@@ -38,7 +38,9 @@ function showPackets() {
 const FAMILY = (p) => p.layers.includes("L2TP") && !p.layers.includes("TCP") && !p.layers.includes("DNS") ? "L2TP" : ["LCP", "IPCP", "IPV6CP", "PAP", "CHAP", "PPP"].includes(p.protocol) ? "PPP" : p.protocol === "HTTP" ? "TCP" : p.protocol;
 function showLadder() {
   const pane = $("pane-ladder");
-  const all = shownPackets();
+  // Sessions belong to no journey, and every journey needs them.
+  const shown = new Set(shownPackets()), session = (p) => !chosen.protocol && !chosen.conversation && p.journey === null && ["PPPoE", "PPP", "L2TP"].includes(FAMILY(p));
+  const all = data.packets.filter((p) => shown.has(p) || session(p));
   const families = [...new Set(all.map(FAMILY))];
   const order = ["TCP", "PPPoE", "PPP", "L2TP", "DNS", "ARP"];
   families.sort((a, b) => (order.indexOf(a) + 99) % 99 - (order.indexOf(b) + 99) % 99);
@@ -72,7 +74,7 @@ function showLadder() {
 }
 
 function showStory() {
-  const items = data.story?.[lang];
+  const items = awaited === null ? current()?.story?.[lang] : null;
   const link = (id) => ({ tabindex: 0, role: "button", ...act(() => { const i = steps.findIndex((m) => m.packet === id); if (i >= 0) seek(i); }) });
   const headers = (list) => list.map((c) => `${c.name} ${c.brief.map(([n, v]) => `${n} ${v}`).join(" ")}`).join(" │ ");
   const one = (i) => {
@@ -88,5 +90,5 @@ function showStory() {
       default: return null;
     }
   };
-  $("pane-story").replaceChildren(...(items ? items.map(one) : [el("p", { class: "dim" }, word("noStory"))]));
+  $("pane-story").replaceChildren(...(items ? items.map(one) : [el("p", { class: "dim" }, word(awaited === null ? "noStory" : "fetching"))]));
 }

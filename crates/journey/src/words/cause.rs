@@ -1,6 +1,6 @@
 //! Causes in words.
 
-use super::Lang;
+use super::{Lang, failure, many};
 use crate::diff::Change;
 use node::trace::Cause;
 use std::net::Ipv4Addr;
@@ -22,10 +22,13 @@ fn cut(text: &str) -> String {
 pub fn cause(lang: Lang, c: &Cause) -> String {
     let (en, ko) = match c {
         Cause::Forwarded => ("sent on".into(), "다음으로 보냄".into()),
-        Cause::Flooded => (
-            "sent out of every other port: the station's port is not known, or it is for all".into(),
-            "목적지의 포트를 모르거나 모두에게 가는 프레임이라 나머지 모든 포트로 내보냄".into(),
+        Cause::Flooded { unknown: true } => (
+            "sent out of every other port: behind which the station is, it does not know".into(),
+            "목적지가 어느 포트 뒤에 있는지 몰라서 나머지 모든 포트로 내보냄".into(),
         ),
+        Cause::Flooded { unknown: false } => {
+            ("sent out of every other port: it is for all".into(), "모두에게 가는 프레임이라 나머지 모든 포트로 내보냄".into())
+        }
         Cause::Learned { station } => (
             format!("learned that {station} is behind this port, and sent on"),
             format!("{station}이(가) 이 포트 뒤에 있음을 학습하고 내보냄"),
@@ -42,7 +45,7 @@ pub fn cause(lang: Lang, c: &Cause) -> String {
         ),
         Cause::MssClamped { from, to } => (
             format!("MSS lowered from {from} to {to}: a link of this device carries no more"),
-            format!("MSS를 {from}에서 {to}(으)로 낮춤: 이 장비의 링크가 그만큼만 나름"),
+            format!("MSS를 {from}에서 {to}(으)로 낮춤: 이 장비의 링크가 그만큼만 실어 나를 수 있음"),
         ),
         Cause::PppoeEncapsulated { session } => (format!("put into PPPoE session {session}"), format!("PPPoE 세션 {session}에 넣음")),
         Cause::PppoeDecapsulated { session } => (format!("taken out of PPPoE session {session}"), format!("PPPoE 세션 {session}에서 꺼냄")),
@@ -82,7 +85,9 @@ pub fn cause(lang: Lang, c: &Cause) -> String {
             format!("owed an ICMP error (type {kind} code {code}), and its settings forbid it"),
             format!("ICMP 오류(타입 {kind} 코드 {code})를 보내야 하지만 설정이 막음"),
         ),
-        Cause::WanDown { why } => (format!("the way out is down: {why}"), format!("밖으로 나가는 길이 끊겨 있음: {why}")),
+        Cause::WanDown { why } => {
+            (format!("the way out is down: {why}"), format!("밖으로 나가는 길이 끊겨 있음: {}", failure(Lang::Ko, why)))
+        }
         Cause::Control { protocol } => {
             (format!("a message of {}'s own", protocol.name()), format!("{} 프로토콜 자신의 메시지", protocol.name()))
         }
@@ -107,7 +112,9 @@ pub fn cause(lang: Lang, c: &Cause) -> String {
             let (how_en, how_ko) = if *cached { ("known already", "이미 알고 있음") } else { ("asked by DNS", "DNS로 물어봄") };
             (format!("{name} is {list} ({how_en})"), format!("{name}의 주소는 {list} ({how_ko})"))
         }
-        Cause::NameFailed { name, why } => (format!("{name} has no address: {why}"), format!("{name}의 주소를 얻지 못함: {why}")),
+        Cause::NameFailed { name, why } => {
+            (format!("{name} has no address: {why}"), format!("{name}의 주소를 얻지 못함: {}", failure(Lang::Ko, why)))
+        }
         Cause::Connected { local, remote, kept } => {
             let (en, ko) = if *kept { ("kept connection", "열려 있던 연결") } else { ("new connection", "새 연결") };
             (format!("{en} from {} to {}", end(local), end(remote)), format!("{ko}: {}에서 {}(으)로", end(local), end(remote)))
@@ -131,13 +138,15 @@ pub fn cause(lang: Lang, c: &Cause) -> String {
         ),
         Cause::CacheRevalidated => ("the server says that the copy is still good".into(), "서버가 사본이 아직 유효하다고 답함".into()),
         Cause::CacheStale { age } => (format!("answered with a stale copy, {age} s old"), format!("{age}초 묵은 사본으로 응답")),
-        Cause::UpstreamFailed { why } => (format!("the server behind does not answer: {why}"), format!("뒤의 서버가 응답하지 않음: {why}")),
+        Cause::UpstreamFailed { why } => {
+            (format!("the server behind does not answer: {why}"), format!("뒤의 서버가 응답하지 않음: {}", failure(Lang::Ko, why)))
+        }
         Cause::Responded { status } => (format!("made an answer with status {status}"), format!("상태 {status}의 응답을 만듦")),
         Cause::PageReceived { status, bytes, .. } => (format!("status {status}, {bytes} bytes"), format!("상태 {status}, {bytes}바이트")),
         Cause::PageDrawn { resources } => {
-            (format!("page drawn, with {resources} resources"), format!("페이지를 그림, 딸린 자원 {resources}개"))
+            (format!("page drawn, with {}", many(u64::from(*resources), "resource")), format!("페이지를 그림, 딸린 자원 {resources}개"))
         }
-        Cause::FetchFailed { why, .. } => (why.clone(), why.clone()),
+        Cause::FetchFailed { why, .. } => (why.clone(), failure(Lang::Ko, why)),
     };
     lang.pick(en, ko)
 }

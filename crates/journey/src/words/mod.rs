@@ -1,11 +1,13 @@
 //! What is said of causes, reasons and stages, in English and in Korean.
 
 mod cause;
+mod failure;
 mod particle;
 mod reason;
 mod title;
 
 pub use cause::{cause, change};
+pub(crate) use failure::failure;
 pub use reason::reason;
 pub use title::title;
 
@@ -74,6 +76,12 @@ impl std::str::FromStr for Lang {
     }
 }
 
+/// So many of a thing, in English.
+pub(crate) fn many(n: impl Into<u64>, thing: &str) -> String {
+    let n = n.into();
+    if n == 1 { format!("1 {thing}") } else { format!("{n} {thing}s") }
+}
+
 /// A device in a word.
 pub fn role(lang: Lang, role: Option<&str>) -> &str {
     match role {
@@ -83,7 +91,7 @@ pub fn role(lang: Lang, role: Option<&str>) -> &str {
         Some("router") => lang.pick("router", "라우터"),
         Some("adsl-modem") => lang.pick("ADSL modem", "ADSL 모뎀"),
         Some("dslam") => lang.pick("DSLAM", "DSLAM"),
-        Some("bras-pppoe") => lang.pick("access server", "BAS 접속 서버"),
+        Some("bras-pppoe") => lang.pick("access server", "접속 서버"),
         Some("firewall") => lang.pick("firewall", "방화벽"),
         Some("cache-proxy") => lang.pick("cache server", "캐시 서버"),
         Some("httpd") => lang.pick("web server", "웹 서버"),

@@ -19,7 +19,7 @@ fn korean(protocol: &str, text: &str) -> Option<String> {
     match protocol {
         "DNS" => {
             let asked = text.strip_prefix("question ").map(|q| format!("질의 {q}"));
-            asked.or_else(|| Some(format!("응답 {}", text.strip_prefix("answer ")?.replace(": no answer", ": 답 없음"))))
+            asked.or_else(|| Some(format!("응답 {}", super::failure(Lang::Ko, text.strip_prefix("answer ")?))))
         }
         "ARP" => {
             if let Some((target, sender)) = text.strip_prefix("who has ").and_then(|t| t.split_once("? tell ")) {

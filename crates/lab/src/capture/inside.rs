@@ -333,6 +333,7 @@ fn finish(ports: &mut [Open], out: &mut Sink, notes: Option<&Annotator>) -> Resu
     out.flush()?;
     let records = notes.map_or(0, Annotator::lost);
     let missing = if records > 0 { format!(", {records} records of the trace lost") } else { String::new() };
-    eprintln!("lab: {frames} frames captured, {lost} lost by the kernel{missing}");
+    let wanted = notes.and_then(Annotator::wanted).map_or_else(String::new, |n| format!(", {n} of them followed"));
+    eprintln!("lab: {frames} frames captured{wanted}, {lost} lost by the kernel{missing}");
     Ok(ExitCode::SUCCESS)
 }

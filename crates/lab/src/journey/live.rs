@@ -18,7 +18,7 @@ use node::Time;
 use node::trace::Act;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -30,8 +30,14 @@ use visit::Said;
 
 /// How long a question for news waits for some.
 const WAIT: Duration = Duration::from_secs(15);
-/// News are gathered for so long before they are told.
+/// News of journeys are told when it has been quiet for so long …
 const GATHER: Duration = Duration::from_millis(300);
+/// … or after so long,
+const SOON: Duration = Duration::from_millis(900);
+/// and what devices say of themselves after so long.
+const LATER: Duration = Duration::from_secs(4);
+/// Journeys whose stories are kept.
+const STORIES: usize = 12;
 /// Seconds that curl may take.
 const GIVE_UP: u64 = 60;
 /// Packets that the page shows at most.
@@ -49,7 +55,7 @@ enum Ask {
 
 struct Waits {
     have: u64,
-    until: Instant,
+    asked: Instant,
     to: oneshot::Sender<Value>,
 }
 
@@ -65,7 +71,12 @@ struct Collector {
     start: Time,
     fetches: Vec<Fetch>,
     told: Vec<About>,
+    /// What was told of them, as the page shows it.
+    stories: VecDeque<Value>,
     changed: u64,
+    /// Sights that were looked at, and when the last was of a journey.
+    looked: usize,
+    journeyed: Instant,
 }
 
 impl Collector {
@@ -76,12 +87,11 @@ impl Collector {
     /// Runs until nobody can ask any more.
     fn run(mut self, asks: &Receiver<Ask>) -> Result<()> {
         let mut waits: Vec<Waits> = Vec::new();
-        let mut fresh = (self.version(), Instant::now());
         loop {
             self.all.turn(Duration::from_millis(20))?;
             loop {
                 match asks.try_recv() {
-                    Ok(Ask::Data { have, to }) => waits.push(Waits { have, until: Instant::now() + WAIT, to }),
+                    Ok(Ask::Data { have, to }) => waits.push(Waits { have, asked: Instant::now(), to }),
                     Ok(Ask::Fetch { url, from, start, said }) => {
                         let about = About { journey: 0, url, from, start, curl: None, unfinished: true };
                         self.fetches.push(Fetch { about, said, outcome: super::Outcome::default() });
@@ -94,16 +104,18 @@ impl Collector {
             if self.all.c.sights.len() > SIGHTS {
                 self.all.c.forget();
                 self.told.clear();
+                self.looked = 0;
                 self.changed += SIGHTS as u64 * 2;
             }
             let v = self.version();
-            if v != fresh.0 {
-                fresh = (v, Instant::now());
-            }
-            // A page that has nothing yet is answered at once.
-            let rested = fresh.1.elapsed() >= GATHER;
-            let (due, rest): (Vec<Waits>, Vec<Waits>) =
-                waits.into_iter().partition(|w| w.have == 0 || (w.have != v && rested) || Instant::now() >= w.until);
+            self.look();
+            let (quiet, now) = (self.journeyed.elapsed() >= GATHER, Instant::now());
+            let is_due = |w: &Waits| {
+                let (waited, of_journey) = (now - w.asked, self.journeyed + SOON > w.asked);
+                // A page that has nothing yet is answered at once.
+                w.have == 0 || waited >= WAIT || (w.have != v && (waited >= LATER || (of_journey && (quiet || waited >= SOON))))
+            };
+            let (due, rest): (Vec<Waits>, Vec<Waits>) = waits.into_iter().partition(is_due);
             waits = rest.into_iter().filter(|w| !w.to.is_closed()).collect();
             if !due.is_empty() {
                 self.all.feed.settle(&mut self.all.c, super::LOST);
@@ -114,6 +126,16 @@ impl Collector {
                 }
             }
         }
+    }
+
+    /// Looks at what is new: of a journey, or only what devices say of themselves.
+    fn look(&mut self) {
+        let c = &self.all.c;
+        let of_journey = |s: &journey::model::Sight| c.packets.get(&s.packet).is_some_and(|p| p.journey.is_some());
+        if c.sights[self.looked.min(c.sights.len())..].iter().any(of_journey) {
+            self.journeyed = Instant::now();
+        }
+        self.looked = c.sights.len();
     }
 
     fn fetched(&mut self) {
@@ -145,13 +167,21 @@ impl Collector {
             f.about.unfinished = false;
             self.told.push(f.about);
             self.changed += 1;
+            self.journeyed = Instant::now();
+            // The one before is over.
+            self.stories.truncate(STORIES);
+            self.stories.push_front(Value::Null);
         }
     }
 
-    fn data(&self, version: u64) -> Value {
+    fn data(&mut self, version: u64) -> Value {
         let wanted = Wanted { journey: None, start: self.start, epoch: epoch(), keep: Keep::Newest(SHOWN) };
         let about = self.told.last().cloned().map(|a| About { start: self.start.max(a.start), ..a });
         let mut v = json::json(&self.all.c, &wanted, about.as_ref());
+        if let (Some(s), true) = (self.stories.front_mut(), v["story"].is_object()) {
+            *s = json!({ "journey": v["journey"], "story": v["story"] });
+        }
+        v["stories"] = self.stories.iter().cloned().collect();
         v["version_of_data"] = version.into();
         v
     }
@@ -279,7 +309,16 @@ pub(crate) fn web(r: &Running, port: u16) -> Result<ExitCode> {
         let port = listener.local_addr()?.port();
         let (ask, asks) = channel();
         let shared = Arc::new(Shared { r: r.clone(), from: pause::askers(&file), file, token: token()?, port, ask });
-        let collector = Collector { all, start: Time::monotonic(), fetches: Vec::new(), told: Vec::new(), changed: 1 };
+        let collector = Collector {
+            all,
+            start: Time::monotonic(),
+            fetches: Vec::new(),
+            told: Vec::new(),
+            stories: VecDeque::new(),
+            changed: 1,
+            looked: 0,
+            journeyed: Instant::now(),
+        };
         // It ends with the last who could ask it.
         let (dead, died) = oneshot::channel();
         std::thread::spawn(move || {

@@ -53,8 +53,11 @@ impl Protocol {
 pub enum Cause {
     /// Sent on by what the device knows: a station's port, a route.
     Forwarded,
-    /// A switch did not know it, or it is for all.
-    Flooded,
+    /// A switch sent it out of all other ports.
+    Flooded {
+        /// It did not know the station; else it is for all.
+        unknown: bool,
+    },
     /// A station was learned, and the frame forwarded.
     Learned {
         /// The station.
