@@ -21,7 +21,8 @@ const MESSAGE: usize = 256 * 1024;
 const ASK: Duration = Duration::from_millis(10);
 /// How often it is tried to reach a node that is not there.
 const AGAIN: Duration = Duration::from_millis(200);
-/// How long, on your clock, a frame that came may wait for word of where it left.
+/// How long a frame that came may wait for word of where it left while the lab's clock
+/// stands.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// A node that is silent for longer is not waited for.
 const SILENT: Duration = Duration::from_secs(2);
@@ -52,8 +53,8 @@ pub struct Feed {
     hosts: Option<Hosts>,
     merge: Merge,
     asked: Option<Instant>,
-    /// Since when a record waits for its cause.
-    stuck: Option<Instant>,
+    /// Since when a record waits for its cause while time stands, and at which time.
+    stuck: Option<(Instant, Time)>,
     buf: Vec<u8>,
 }
 
@@ -143,9 +144,11 @@ impl Feed {
         }
         self.read_hosts(c);
         // A clock that stands brings nothing new to wait for.
-        let patient = self.stuck.is_none_or(|t| t.elapsed() < PATIENCE);
+        let bound = self.merge.bound();
+        let since = self.stuck.filter(|(_, b)| *b == bound).map(|(t, _)| t);
+        let patient = since.is_none_or(|t| t.elapsed() < PATIENCE);
         let stuck = self.merge.release(c, if patient { Release::Ordered } else { Release::Known });
-        self.stuck = stuck.then(|| self.stuck.filter(|_| patient).unwrap_or_else(Instant::now));
+        self.stuck = stuck.then(|| (since.unwrap_or_else(Instant::now), bound));
         c.lost.records = self.lost();
         Ok(())
     }

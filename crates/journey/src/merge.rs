@@ -87,10 +87,14 @@ impl Merge {
         self.sources.iter().map(|s| s.waiting.len()).sum()
     }
 
+    /// Until when all that are waited for have told all.
+    pub fn bound(&self) -> Time {
+        self.sources.iter().filter(|s| s.live).map(|s| s.until).min().unwrap_or(Time::from_nanos(u64::MAX))
+    }
+
     /// Hands over records in order. Returns whether one waits for its cause.
     pub fn release(&mut self, to: &mut Collector, what: Release) -> bool {
-        let all = what == Release::All;
-        let bound = self.sources.iter().filter(|s| s.live && !all).map(|s| s.until).min().unwrap_or(Time::from_nanos(u64::MAX));
+        let bound = if what == Release::All { Time::from_nanos(u64::MAX) } else { self.bound() };
         loop {
             match self.next(to, bound, what == Release::Ordered) {
                 Next::Taken => {}
