@@ -407,11 +407,36 @@ fn a_pause_is_exact_and_what_it_causes_is_told() {
     let ttl: u64 = head.split("ttl=").nth(1).and_then(|t| t.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()).expect("a ttl");
     let ran = stored.elapsed() - paused;
     assert!(ttl + ran.as_secs() + 3 >= 60, "ttl {ttl} after {ran:?}, and {paused:?} of pause: {head}");
+    // A page that is given up while it comes is not said to have been kept away.
+    let r = lab.run(&["journey", "--brief", "--give-up", "2", "http://www.example.com/files/10mb.bin"]);
+    assert!(r.code == 1 && r.out.contains("given up while it was still coming: ") && r.out.contains(" of 10485760 bytes"), "{}", r.out);
     // A role that starts anew in a pause stands too, and the lab works afterwards.
     lab.run(&["pause"]).good();
     lab.run(&["restart", "switch"]).good();
     lab.run(&["resume"]).good();
     lab.curl(&["-o", "/dev/null", PAGE]).good();
+}
+
+#[test]
+fn a_role_that_starts_anew_is_named() {
+    let lab = Lab::up("web-path-fast");
+    let rx = || -> u64 {
+        let rows = lab.show("core2", "counters");
+        rows.iter().filter(|r| text(r, "name").ends_with(".rx-frames")).filter_map(|r| r["value"].as_u64()).sum()
+    };
+    let before = rx();
+    let args = ["journey", "--brief", "--give-up", "60", "http://www.example.com/files/10mb.bin"];
+    let told = lab.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("journey");
+    wait_for("the download to begin", Duration::from_secs(20), || rx() > before + 500);
+    lab.run(&["restart", "core2"]).good();
+    let o = told.wait_with_output().expect("waiting");
+    let out = String::from_utf8_lossy(&o.stdout).into_owned();
+    assert!(out.contains("the role of core2 did not run from +"), "{out}");
+    // TCP makes it good, and the last line says so.
+    assert!(o.status.success() && out.contains("✓ status 200, 10485760 bytes"), "{out}");
+    // One that is too large to be kept is not said to have never been.
+    let r = lab.run(&["journey", "--packet", "1"]);
+    assert!(r.code == 125 && r.err.contains("too large to be kept"), "{}", r.err);
 }
 
 #[test]
@@ -425,6 +450,7 @@ fn what_is_asked_wrongly_is_told() {
         (&["journey", "--lang", "fr", PAGE], "`en` or `ko`"),
         (&["journey", "--pcapng", "/no/such/folder/x", PAGE], "/no/such/folder/x"),
         (&["journey", "--", "-o"], "is not a URL"),
+        (&["journey", "http://[::1]/"], "no IPv6"),
     ] {
         let r = lab.run(args);
         assert!(r.code != 0 && r.err.contains(word), "{args:?}: {} {}", r.code, r.err);

@@ -78,10 +78,12 @@ fn say(kind: &str, text: &str) {
 
 /// Holds a lab until it is killed. Standard input is the lab's lock.
 pub(crate) fn hold(args: Args) -> Result<ExitCode> {
-    match start(&args) {
-        Ok(shared) => {
+    // Who hears that the lab is up may ask at once.
+    let ready = start(&args).and_then(|s| Ok((s, UnixListener::bind(format!("{RUN}/holder.sock")).context("the holder's socket")?)));
+    match ready {
+        Ok((shared, socket)) => {
             say("up", "");
-            serve(&shared)
+            serve(&shared, &socket)
         }
         Err(e) => {
             say("fail", &format!("{e:#}"));
@@ -401,9 +403,8 @@ fn leave_if_alone() {
     }
 }
 
-fn serve(shared: &Arc<Shared>) -> Result<ExitCode> {
-    let listener = UnixListener::bind(format!("{RUN}/holder.sock"))?;
-    for s in listener.incoming() {
+fn serve(shared: &Arc<Shared>, socket: &UnixListener) -> Result<ExitCode> {
+    for s in socket.incoming() {
         let Ok(s) = s else { continue };
         let mut line = String::new();
         if BufReader::new(&s).read_line(&mut line).is_err() {

@@ -76,6 +76,15 @@ fn signal(lang: Lang, medium: Medium, len: usize) -> String {
     )
 }
 
+/// A port; of a cable, the port of the lab that this end of it is at.
+fn end_name(c: &Collector, p: PortAt) -> String {
+    let second = c.topology.at(p).is_some_and(|p| p.name.ends_with('b'));
+    match c.topology.link_of(p).filter(|_| c.topology.is_cable(p.0)) {
+        Some(l) => format!("{} (cable)", l.ends[usize::from(second)]),
+        None => c.topology.full(p),
+    }
+}
+
 /// How a packet ended somewhere, in words.
 pub(super) fn ended(c: &Collector, lang: Lang, e: &End) -> String {
     match e.how {
@@ -85,14 +94,14 @@ pub(super) fn ended(c: &Collector, lang: Lang, e: &End) -> String {
             format!("버림 ({}): {}", r.name(), words::reason(lang, r)),
         ),
         Ended::Absent { from, to } => {
-            let (a, b) = (c.topology.full(from), c.topology.name(to.0));
+            let (a, b) = (end_name(c, from), c.topology.name(to.0));
             lang.pick(
                 format!("nobody took it from {a}: the role of {b} did not run"),
                 format!("{a}에서 나갔지만 받을 이가 없었음: {b}의 역할이 돌지 않았음"),
             )
         }
         Ended::Kernel { from, to } => {
-            let (a, b) = (c.topology.full(from), c.topology.full(to));
+            let (a, b) = (end_name(c, from), end_name(c, to));
             lang.pick(format!("lost by the kernel between {a} and {b}"), format!("{a}와(과) {b} 사이에서 커널이 잃음"))
         }
     }

@@ -1,7 +1,7 @@
 //! What was lost and sent again, and what the journey came to: its last line names
 //! the cause and the node.
 
-use super::{Item, Kind, Teller, hop};
+use super::{Item, Kind, Teller, hop, since};
 use crate::model::{Direction, End, Ended, Packet};
 use crate::words::{self, many};
 use node::DropReason;
@@ -43,10 +43,14 @@ impl<'a> Teller<'a> {
             .filter_map(|s| Some((s.p.id, s.p.again?, self.name(s.p.node).to_owned(), pauses.contains(&s.p.again?))))
             .collect();
         let missed = self.c.lost;
-        if lost.is_empty() && again.is_empty() && missed == crate::model::Lost::default() {
+        let outages = self.outages();
+        if lost.is_empty() && again.is_empty() && outages.is_empty() && missed == crate::model::Lost::default() {
             return;
         }
         self.stage("What did not go well", "잘되지 않은 일");
+        for text in outages {
+            self.line(text, None);
+        }
         for (id, text) in lost.iter().take(TOLD) {
             self.line(text.clone(), Some(*id));
         }
@@ -133,6 +137,23 @@ impl<'a> Teller<'a> {
             (None, None) => (false, self.did_not_come(self.lang.pick("nothing came back", "아무것도 돌아오지 않음"))),
         };
         self.items.push(Item::Verdict { good, text });
+    }
+
+    /// Roles that ended while the journey went on.
+    fn outages(&self) -> Vec<String> {
+        let start = self.about.start;
+        let mine = self.c.outages.iter().filter(|o| o.until.is_none_or(|u| u > start));
+        mine.map(|o| {
+            let (name, from) = (self.name(o.node), since(start, o.from));
+            match o.until.map(|u| since(start, u)) {
+                Some(until) => self.lang.pick(
+                    format!("the role of {name} did not run from +{from} to +{until}"),
+                    format!("{name}의 역할이 +{from}부터 +{until}까지 돌지 않았음"),
+                ),
+                None => self.lang.pick(format!("the role of {name} ended at +{from}"), format!("{name}의 역할이 +{from}에 끝났음")),
+            }
+        })
+        .collect()
     }
 
     /// The page's own request, and its retransmissions.

@@ -261,7 +261,7 @@ fn fetch(r: &Running, f: &LabFile, url: &str, a: &Args) -> Result<Journey> {
         }
         None => {
             eprintln!("lab: the journey is too large to be kept for another telling");
-            let _ = std::fs::remove_file(r.path(KEPT));
+            let _ = std::fs::write(r.path(KEPT), []);
         }
     }
     Ok(Journey { c: std::mem::take(&mut all.c), about, epoch })
@@ -272,6 +272,7 @@ fn last(r: &Running, f: &LabFile) -> Result<Journey> {
     let bytes = std::fs::read(r.path(KEPT));
     let bytes =
         bytes.with_context(|| format!("no journey was made in `{}` yet; which page? e.g. lab journey http://www.example.com/", r.name))?;
+    anyhow::ensure!(!bytes.is_empty(), "the last journey in `{}` was too large to be kept: it can only be told as it is made", r.name);
     tape::read(&bytes, topo::topology(&r.name, f))
 }
 

@@ -82,6 +82,9 @@ pub(crate) fn check(url: &str) -> Result<()> {
         bail!("`{url}`: this lab's web speaks http, not {scheme}");
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    if authority.starts_with('[') {
+        bail!("`{url}`: this lab has no IPv6");
+    }
     if let Some((_, port)) = authority.rsplit_once(':')
         && port.parse::<u16>().is_err()
     {
