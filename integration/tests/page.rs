@@ -150,6 +150,10 @@ fn the_live_page_shows_what_happens() {
     for message in ["PADI", "PADO", "PADR", "PADS"] {
         assert!(ladder.contains(message), "{message}: {ladder}");
     }
+    // What cannot be fetched is said, and is no fault of the page.
+    b.run("document.getElementById('url').value = 'https://www.example.com/'");
+    b.click("#fetch button[type=submit]");
+    b.until("return /speaks http/.test(document.getElementById('say').textContent)", SOON);
     // Pause and step from the page.
     b.click("#pause-lab");
     b.until("return /is paused/.test(document.getElementById('say').textContent)", SOON);

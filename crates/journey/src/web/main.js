@@ -194,8 +194,8 @@ if (live) {
   const ask = async (path, body) => {
     try {
       const r = await api(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body ?? {}) });
-      $("say").textContent = r.text ?? "";
-      return true;
+      $("say").textContent = r.refused ?? r.text ?? "";
+      return r.refused === undefined;
     } catch (e) { $("say").textContent = String(e.message ?? e); }
     return false;
   };

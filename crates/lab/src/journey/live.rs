@@ -277,7 +277,8 @@ async fn fetch(State(s): App, Json(p): Json<Page>) -> Response {
 fn answer(done: Result<Result<Value>, tokio::task::JoinError>) -> Response {
     match done {
         Ok(Ok(v)) => Json(v).into_response(),
-        Ok(Err(e)) => failed(format!("{e:#}")),
+        // The lab's own no is an answer; browsers take every other status for a fault of the page.
+        Ok(Err(e)) => Json(json!({ "refused": format!("{e:#}") })).into_response(),
         Err(e) => failed(e),
     }
 }
