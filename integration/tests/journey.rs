@@ -409,7 +409,11 @@ fn a_pause_is_exact_and_what_it_causes_is_told() {
     assert!(ttl + ran.as_secs() + 3 >= 60, "ttl {ttl} after {ran:?}, and {paused:?} of pause: {head}");
     // A page that is given up while it comes is not said to have been kept away.
     let r = lab.run(&["journey", "--brief", "--give-up", "2", "http://www.example.com/files/10mb.bin"]);
-    assert!(r.code == 1 && r.out.contains("given up while it was still coming: ") && r.out.contains(" of 10485760 bytes"), "{}", r.out);
+    assert!(
+        r.code == 1 && r.out.contains("not the whole page: given up while it was still coming: ") && r.out.contains(" of 10485760 bytes"),
+        "{}",
+        r.out
+    );
     // A role that starts anew in a pause stands too, and the lab works afterwards.
     lab.run(&["pause"]).good();
     lab.run(&["restart", "switch"]).good();
@@ -455,9 +459,10 @@ fn what_is_asked_wrongly_is_told() {
         let r = lab.run(args);
         assert!(r.code != 0 && r.err.contains(word), "{args:?}: {} {}", r.code, r.err);
     }
-    // A role that is down does not keep the rest from being told.
+    // A role that is down does not keep the rest from being told, and is named.
     lab.kill("web");
     let r = lab.run(&["journey", "--give-up", "2", PAGE]);
+    assert!(r.out.contains("the role of web did not run"), "{}", r.out);
     assert!(r.code == 1 && r.err.contains("their roles do not run: web") && r.out.contains("✗"), "{} {}", r.out, r.err);
 }
 

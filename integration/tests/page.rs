@@ -158,6 +158,17 @@ fn the_live_page_shows_what_happens() {
     b.click("#pause-lab");
     b.until("return /is paused/.test(document.getElementById('say').textContent)", SOON);
     wait_for("the lab to stand", SOON, || lab.run(&["status"]).out.contains("its clock stands"));
+    // What a step moves is on the map while the lab stands.
+    let moves = b.run("return data.moves.length").as_u64().expect("a number");
+    b.run("document.getElementById('url').value = 'http://www.example.com/'");
+    b.click("#fetch button[type=submit]");
+    for _ in 0..8 {
+        b.run("document.getElementById('say').textContent = ''");
+        b.click("#step-lab");
+        b.until("return document.getElementById('say').textContent !== ''", SOON);
+    }
+    b.until(&format!("return data.moves.length > {moves} && step === steps.length - 1"), SOON);
+    assert!(lab.run(&["status"]).out.contains("its clock stands"));
     b.click("#resume-lab");
     wait_for("the lab to go on", SOON, || !lab.run(&["status"]).out.contains("its clock stands"));
     assert!(token.len() == 32 && b.complaints().is_empty(), "{:?}", b.complaints());

@@ -161,9 +161,10 @@ impl Feed {
         self.merge.push(node, told.into_iter(), until);
     }
 
-    /// Hands over whatever is left.
+    /// Hands over what all have told of; what only some have told yet is left out, since
+    /// its causes are not known.
     pub fn finish(&mut self, c: &mut Collector) {
-        self.merge.release(c, Release::All);
+        self.merge.release(c, Release::Known);
         c.lost.records = self.lost();
     }
 

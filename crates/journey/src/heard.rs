@@ -38,10 +38,12 @@ impl Collector {
         self.miss(node, at);
     }
 
-    /// A node tells no more.
+    /// A node tells no more, or was never there.
     pub fn unhear(&mut self, node: u16, at: Time) {
-        if self.heard.get_mut(usize::from(node)).and_then(Option::take).is_some() {
-            self.outages.push(Outage { node, from: at, until: None });
+        let Some(heard) = self.heard.get_mut(usize::from(node)) else { return };
+        let from = heard.take().map_or(Time::ZERO, |_| at);
+        if !self.outages.iter().any(|o| o.node == node && o.until.is_none()) {
+            self.outages.push(Outage { node, from, until: None });
         }
     }
 

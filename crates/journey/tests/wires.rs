@@ -68,7 +68,7 @@ fn what_the_kernel_lost_is_lost_when_it_is_told_again() {
     c.take(0, told(1001, What::Made(1, Origin::Act(Act(7)))));
     c.take(0, told(1001, What::Out(1, 0, Cause::Socket, vec![1; 60])));
     c.settle(|_| Time::from_nanos(u64::MAX), Duration::from_secs(1));
-    let about = About { journey, url: "http://b/".into(), from: 0, start: Time::ZERO, curl: None, unfinished: true };
+    let about = About { journey, url: "http://b/".into(), from: 0, start: Time::ZERO, curl: None, unfinished: true, paused: false };
     let kept = tape::write(&c, &about, None, 0).expect("kept").expect("not too large");
     let again = tape::read(&kept, c.topology.clone()).expect("a journey");
     assert_eq!((again.c.packets[&1].ends.clone(), again.c.lost), (c.packets[&1].ends.clone(), c.lost));
@@ -95,7 +95,7 @@ fn an_error_because_of_a_question_is_told_with_it() {
     c.take(1, told(2, What::Out(2, 0, Cause::Answered, error.clone())));
     c.take(0, told(3, What::In(2, 0, error)));
     c.take(0, told(3, What::Dropped(Some(2), DropReason::Consumed)));
-    let about = About { journey, url: "http://x/".into(), from: 0, start: Time::ZERO, curl: None, unfinished: false };
+    let about = About { journey, url: "http://x/".into(), from: 0, start: Time::ZERO, curl: None, unfinished: false, paused: false };
     let t = text::write(&Story::tell(&c, &about, Lang::En), text::Style { colour: false, brief: true });
     insta::assert_snapshot!(t);
 }

@@ -117,7 +117,12 @@ pub(crate) fn step_once(r: &Running) -> Result<String> {
     };
     let to = h.next.unwrap_or_default().max(c.now());
     let gone = to.since(c.now());
-    tell(r, &nodes, ClockState { limit: Some(to), ..c })?;
+    let on = ClockState { limit: Some(to), ..c };
+    tell(r, &nodes, on)?;
+    // Shortly after the pause that time has yet to come.
+    while !on.stands() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let what = passed(r, &h.node)?;
     Ok(if gone.is_zero() { what } else { format!("{:.3} ms pass; {what}", gone.as_secs_f64() * 1e3) })
 }

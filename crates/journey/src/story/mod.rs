@@ -29,6 +29,8 @@ pub struct About {
     pub curl: Option<(u16, u64, String)>,
     /// It was not over when the story was told.
     pub unfinished: bool,
+    /// The lab was paused meanwhile.
+    pub paused: bool,
 }
 
 /// A part of a story.
@@ -93,7 +95,15 @@ impl Story {
     /// Tells one packet's way.
     pub fn of_packet(c: &Collector, id: u64, start: Time, lang: Lang) -> Option<Story> {
         let p = c.packets.get(&id).filter(|p| !p.sights.is_empty())?;
-        let about = About { journey: p.journey.unwrap_or(0), url: String::new(), from: p.node, start, curl: None, unfinished: false };
+        let about = About {
+            journey: p.journey.unwrap_or(0),
+            url: String::new(),
+            from: p.node,
+            start,
+            curl: None,
+            unfinished: false,
+            paused: false,
+        };
         let mut t = Teller { c, about: &about, lang, items: Vec::new(), seen: Vec::new() };
         let s = find::seen(c, lang, p);
         t.items.push(Item::Part { title: format!("#{id} {} {}", s.protocol, s.title) });

@@ -6,7 +6,10 @@ use crate::model::{Direction, End, Ended, Packet};
 use crate::words::{self, many};
 use node::DropReason;
 use node::trace::Cause;
+use std::time::Duration;
 
+/// The least time after which Linux sends a segment again (`TCP_RTO_MIN`).
+const RTO_LEAST: Duration = Duration::from_millis(200);
 /// Losses that are told one by one.
 const TOLD: usize = 12;
 
@@ -40,7 +43,10 @@ impl<'a> Teller<'a> {
         let again: Vec<(u64, u64, String, bool)> = self
             .seen
             .iter()
-            .filter_map(|s| Some((s.p.id, s.p.again?, self.name(s.p.node).to_owned(), pauses.contains(&s.p.again?))))
+            .filter_map(|s| {
+                let first = s.p.again?;
+                Some((s.p.id, first, self.name(s.p.node).to_owned(), pauses.contains(&first) || self.is_of_a_pause(s.p, first)))
+            })
             .collect();
         let missed = self.c.lost;
         let outages = self.outages();
@@ -139,6 +145,15 @@ impl<'a> Teller<'a> {
         self.items.push(Item::Verdict { good, text });
     }
 
+    /// A kernel host sent it again sooner, by the lab's clock, than kernels do: its own
+    /// clock had gone on while the lab's stood.
+    fn is_of_a_pause(&self, p: &Packet, first: u64) -> bool {
+        let host = self.c.topology.nodes.get(usize::from(p.node)).is_some_and(crate::topology::Node::is_host);
+        let at = |p: &Packet| p.sights.first().and_then(|i| self.c.sights.get(*i)).map(|s| s.at);
+        let times = at(p).zip(self.c.packets.get(&first).and_then(at));
+        self.about.paused && host && times.is_some_and(|(again, first)| again.since(first) < RTO_LEAST)
+    }
+
     /// Roles that ended while the journey went on.
     fn outages(&self) -> Vec<String> {
         let start = self.about.start;
@@ -150,6 +165,9 @@ impl<'a> Teller<'a> {
                     format!("the role of {name} did not run from +{from} to +{until}"),
                     format!("{name}의 역할이 +{from}부터 +{until}까지 돌지 않았음"),
                 ),
+                None if o.from <= start => {
+                    self.lang.pick(format!("the role of {name} did not run"), format!("{name}의 역할이 돌지 않았음"))
+                }
                 None => self.lang.pick(format!("the role of {name} ended at +{from}"), format!("{name}의 역할이 +{from}에 끝났음")),
             }
         })
@@ -188,12 +206,22 @@ impl<'a> Teller<'a> {
             (None, Some((n, Cause::CacheMiss { .. }))) if revalidated => {
                 format!("{}: {}", self.name(n), words::cause(l, &Cause::CacheRevalidated))
             }
-            (None, Some((n, Cause::CacheMiss { .. }))) => {
+            (None, Some((n, Cause::CacheMiss { reason }))) => {
                 let s = server.unwrap_or_else(|| l.pick("the server", "서버").into());
-                l.pick(
-                    format!("{s} answered, since {} had no copy", self.name(n)),
-                    format!("{}에 사본이 없어 {s}이(가) 응답함", self.name(n)),
-                )
+                let n = self.name(n);
+                // RFC 9211 2.2: why a request was forwarded.
+                match reason.as_str() {
+                    "stale" => {
+                        l.pick(format!("{s} answered, since the copy in {n} was stale"), format!("{n}의 사본이 오래되어 {s}이(가) 응답함"))
+                    }
+                    "uri-miss" | "vary-miss" | "miss" => {
+                        l.pick(format!("{s} answered, since {n} had no copy"), format!("{n}에 사본이 없어 {s}이(가) 응답함"))
+                    }
+                    why => l.pick(
+                        format!("{s} answered, since {n} may not answer that itself ({why})"),
+                        format!("{n}이(가) 스스로 답할 수 없어({why}) {s}이(가) 응답함"),
+                    ),
+                }
             }
             (None, Some((n, c))) => {
                 l.pick(format!("{} {}", self.name(n), words::cause(l, c)), format!("{}: {}", self.name(n), words::cause(l, c)))
@@ -209,11 +237,12 @@ impl<'a> Teller<'a> {
     fn did_not_come(&self, why: &str) -> String {
         let l = self.lang;
         let why = words::failure(l, why);
-        if let Some((bytes, of)) = self.coming() {
+        let out = self.c.outages.iter().any(|o| o.until.is_none());
+        if let Some((bytes, of)) = self.coming().filter(|_| !out) {
             let of = of.map_or_else(String::new, |n| l.pick(format!(" of {n}"), format!(" / {n}")));
             return l.pick(
-                format!("no page ({why}): given up while it was still coming: {bytes}{of} bytes had arrived"),
-                format!("페이지 없음 ({why}): 아직 오는 중에 그만둠. {bytes}{of}바이트가 도착했음"),
+                format!("not the whole page: given up while it was still coming: {bytes}{of} bytes had arrived"),
+                format!("페이지가 다 오지 않음: 아직 오는 중에 그만둠. {bytes}{of}바이트가 도착했음"),
             );
         }
         let cause = self.root_cause();
@@ -237,10 +266,19 @@ impl<'a> Teller<'a> {
         Some((bytes as u64, length.and_then(|(_, v)| v.trim().parse().ok())))
     }
 
+    /// A packet was last seen where it came to a host.
+    fn arrived(&self, p: &Packet) -> bool {
+        let last = self.c.sights_of(p).next_back();
+        last.is_some_and(|s| {
+            let role = self.role(s.port.0);
+            s.direction == Direction::In && role.is_none_or(|r| matches!(r, "client" | "httpd" | "cache-proxy" | "dns"))
+        })
+    }
+
     /// What a lost packet carried came in another.
     fn is_repaired(&self, p: &Packet) -> bool {
         let first = |p: &Packet| p.again.unwrap_or(p.id);
-        let copy = |s: &super::Seen<'_>| s.p.id != p.id && first(s.p) == first(p) && !s.p.ends.iter().any(End::is_loss);
+        let copy = |s: &super::Seen<'_>| s.p.id != p.id && first(s.p) == first(p) && self.arrived(s.p);
         self.seen.iter().any(|s| copy(s) || (s.p.id == p.id && s.kind == Kind::Ack))
     }
 
@@ -299,8 +337,9 @@ impl<'a> Teller<'a> {
         let (id, title) = (p.id, self.title(p.id));
         let how = hop::ended(self.c, self.lang, e);
         let node = hop::place_of_end(self.c, p, e);
+        let is_drop = matches!(e.how, Ended::Dropped(_));
         Some(self.lang.pick(
-            format!("{node} {how}{} (packet {id}, {title})", rule.clone().unwrap_or_default()),
+            format!("{node}{} {how}{} (packet {id}, {title})", if is_drop { "" } else { ":" }, rule.clone().unwrap_or_default()),
             format!("{node}: {how}{} (패킷 {id}, {title})", rule.unwrap_or_default()),
         ))
     }

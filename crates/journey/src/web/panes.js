@@ -35,7 +35,7 @@ function showPackets() {
 }
 
 // A ladder: a line for every node that takes part, an arrow for every message.
-const FAMILY = (p) => p.layers.includes("L2TP") && !p.layers.includes("TCP") && !p.layers.includes("DNS") ? "L2TP" : ["LCP", "IPCP", "IPV6CP", "PAP", "CHAP", "PPP"].includes(p.protocol) ? "PPP" : p.protocol === "HTTP" ? "TCP" : p.protocol;
+const FAMILY = (p) => p.protocol === "L2TP" ? "L2TP" : ["LCP", "IPCP", "IPV6CP", "PAP", "CHAP", "PPP"].includes(p.protocol) ? "PPP" : p.protocol === "HTTP" ? "TCP" : p.protocol;
 function showLadder() {
   const pane = $("pane-ladder");
   // Sessions belong to no journey, and every journey needs them.

@@ -30,8 +30,6 @@ const LOOK: Duration = Duration::from_millis(20);
 const SNAP: usize = 128 * 1024;
 /// … and this long for what the collector knows of them.
 const LATE: Duration = Duration::from_millis(400);
-/// A kernel host's frame is stamped before it can be read; this is more than that takes.
-const MARGIN: Duration = Duration::from_millis(1);
 
 /// `lab capture-inside`'s arguments.
 #[derive(clap::Args, Debug)]
@@ -235,7 +233,7 @@ fn read(ports: &mut [Open], notes: &mut Option<Annotator>, waiting: &mut Waiting
         let t = Time::from_nanos(raw.saturating_sub(clock.paused));
         clock.limit.map_or(t, |l| t.min(l))
     };
-    let until = on_lab(port::time::raw()) - MARGIN;
+    let until = crate::journey::hosts::until(clock);
     let mut hosts = Vec::new();
     for (i, p) in ports.iter_mut().enumerate() {
         // An interface that went away has no more to say.

@@ -9,7 +9,7 @@ use journey::topology::Topology;
 use node::trace::record::{Head, Record};
 use node::{Cause, FrameSeq, PortId, Time};
 use port::CaptureSocket;
-use port::time::{ClockState, epoch_of_raw};
+use port::time::{ClockState, epoch_of_raw, raw};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
@@ -24,7 +24,7 @@ const TURN: Duration = Duration::from_millis(5);
 /// A frame is stamped before it can be read; this is more than that takes.
 const MARGIN: Duration = Duration::from_millis(1);
 /// How often the lab's clock and the kernel's are looked at.
-const LOOK: Duration = Duration::from_millis(25);
+const LOOK: Duration = Duration::from_millis(4);
 const SNAP: usize = 128 * 1024;
 
 /// Starts the capture at all kernel hosts of a lab. It ends with its reader.
@@ -76,15 +76,15 @@ pub(crate) fn inside(specs: &[String]) -> Result<ExitCode> {
             }
         };
         for n in &nodes {
-            let until = Time::monotonic() - MARGIN;
+            let until = until(ClockState::get());
             let mut lost = 0;
             let mut batch = Vec::new();
             for p in ports.iter().filter(|p| p.node == *n) {
                 lost += u64::from(p.socket.dropped().unwrap_or(0));
                 while let Ok(Some(f)) = p.socket.recv(&mut scratch) {
-                    let raw = u64::try_from(f.at.as_nanos()).unwrap_or(u64::MAX).saturating_sub(epoch);
+                    let seen = u64::try_from(f.at.as_nanos()).unwrap_or(u64::MAX).saturating_sub(epoch);
                     let c = ClockState::get();
-                    let t = Time::from_nanos(raw.saturating_sub(c.paused));
+                    let t = Time::from_nanos(seen.saturating_sub(c.paused));
                     let at = c.limit.map_or(t, |l| t.min(l));
                     let (seq, port, bytes) = (FrameSeq(NonZeroU64::MIN), p.port, &f.data[..]);
                     let record = if f.outgoing {
@@ -108,6 +108,13 @@ pub(crate) fn inside(specs: &[String]) -> Result<ExitCode> {
         let t = rustix::time::Timespec { tv_sec: 0, tv_nsec: TURN.as_nanos() as i64 };
         let _ = poll(&mut fds, Some(&t));
     }
+}
+
+/// Until when all that a host's ports saw has been read, a moment ago or where the
+/// clock stands.
+pub(crate) fn until(c: ClockState) -> Time {
+    let t = Time::from_nanos(raw().saturating_sub(MARGIN.as_nanos() as u64).saturating_sub(c.paused));
+    c.limit.map_or(t, |l| t.min(l))
 }
 
 /// How the lab's clock goes, as `lab pause` noted it.

@@ -93,7 +93,7 @@ impl Collector {
                 match asks.try_recv() {
                     Ok(Ask::Data { have, to }) => waits.push(Waits { have, asked: Instant::now(), to }),
                     Ok(Ask::Fetch { url, from, start, said }) => {
-                        let about = About { journey: 0, url, from, start, curl: None, unfinished: true };
+                        let about = About { journey: 0, url, from, start, curl: None, unfinished: true, paused: false };
                         self.fetches.push(Fetch { about, said, outcome: super::Outcome::default() });
                     }
                     Err(std::sync::mpsc::TryRecvError::Empty) => break,
@@ -139,7 +139,9 @@ impl Collector {
     }
 
     fn fetched(&mut self) {
+        let paused = port::time::ClockState::get().limit.is_some();
         for f in &mut self.fetches {
+            f.about.paused |= paused;
             while let Ok(s) = f.said.try_recv() {
                 match s {
                     Said::Act(n) => {

@@ -11,6 +11,7 @@ use crate::file::{LabFile, parse};
 use crate::plan::RUN;
 use crate::state::Running;
 use anyhow::{Context, Result, bail};
+use journey::collect::{Told, What};
 use journey::json::{self, Keep, Wanted};
 use journey::tape::{self, Gathered, Journey};
 use journey::words::Lang;
@@ -121,6 +122,11 @@ impl Collecting {
         self.feed.connect();
         while !self.feed.ready(&self.c) && Instant::now() < end {
             self.turn(QUIET)?;
+        }
+        for n in self.silent() {
+            if let Some(node) = self.c.topology.node(&n) {
+                self.c.take(node, Told { at: Time::monotonic(), what: What::Unheard });
+            }
         }
         // What is under way from before has then arrived.
         let settled = Instant::now() + journey::BEFORE;
@@ -245,14 +251,17 @@ fn fetch(r: &Running, f: &LabFile, url: &str, a: &Args) -> Result<Journey> {
     let node = all.c.topology.node(&name).context("the node that asks")?;
     let start = Time::monotonic();
     let said = if is_client { visit::client(r, &name, url)? } else { visit::curl(r, &name, url, a.give_up)? };
+    let before = clock_of(r);
     let o = run(&mut all, &said, node, Duration::from_secs(a.give_up))?;
+    let after = clock_of(r);
+    let paused = before.limit.is_some() || after.limit.is_some() || before.paused != after.paused;
     let g = gathered(&o, url);
     let journey = match (&g, o.act) {
         (None, Some(n)) => all.c.journey_of(node, Act(n)),
         (Some(g), _) => all.c.gather(node, g.connection.as_ref().map(|(p, r)| (*p, r.as_str())), &g.name, start),
         _ => 0,
     };
-    let about = About { journey, url: url.to_owned(), from: node, start, curl: o.curl, unfinished: !o.over };
+    let about = About { journey, url: url.to_owned(), from: node, start, curl: o.curl, unfinished: !o.over, paused };
     let epoch = epoch();
     // Kept for `--packet` and the like; a lab whose folder cannot be written to goes without.
     match tape::write(&all.c, &about, g, epoch)? {
@@ -312,7 +321,10 @@ pub(crate) fn journey(r: &Running, a: &Args) -> Result<ExitCode> {
         };
         if a.json {
             let whole = all(Keep::Ends(TOLD));
-            write_to("-".as_ref(), |w| Ok(writeln!(w, "{whole:#}")?))?;
+            write_to("-".as_ref(), |w| {
+                serde_json::to_writer_pretty(&mut *w, &whole).map_err(std::io::Error::from)?;
+                Ok(writeln!(w)?)
+            })?;
             told = true;
         }
         if let Some(to) = &a.html {
@@ -339,7 +351,7 @@ pub(crate) fn epoch() -> u64 {
 /// Writes to a file, or to standard output, whose reader may have had enough.
 fn write_to(to: &std::path::Path, f: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let done = if to.as_os_str() == "-" {
-        let mut out = std::io::stdout().lock();
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         f(&mut out).and_then(|()| Ok(out.flush()?))
     } else {
         let file = std::fs::File::create(to).with_context(|| to.display().to_string())?;
