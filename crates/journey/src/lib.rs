@@ -34,3 +34,4 @@ pub use heard::{BEFORE, Outage};
 pub use merge::Merge;
 pub use story::{About, Story};
 pub use topology::Topology;
+pub use wires::hash;

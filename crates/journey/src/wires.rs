@@ -23,7 +23,8 @@ pub(crate) struct OnWire {
     at: Time,
 }
 
-fn hash(b: &[u8]) -> u64 {
+/// What stands for a frame's bytes where frames are looked for by them.
+pub fn hash(b: &[u8]) -> u64 {
     let mut h = DefaultHasher::new();
     b.hash(&mut h);
     h.finish()

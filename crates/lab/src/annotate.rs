@@ -11,11 +11,9 @@ use journey::model::{Direction, PacketId};
 use journey::pcapng::Notes;
 use journey::topology::PortAt;
 use journey::words::Lang;
-use journey::{Collector, Feed, dissect, export};
+use journey::{Collector, Feed, dissect, export, hash};
 use node::Time;
-use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,12 +42,6 @@ pub(crate) struct Annotator {
     judged: HashSet<PacketId>,
     aliases: Aliases,
     wanted: u64,
-}
-
-fn hash(b: &[u8]) -> u64 {
-    let mut h = DefaultHasher::new();
-    b.hash(&mut h);
-    h.finish()
 }
 
 impl Annotator {

@@ -38,7 +38,8 @@ impl<'a> Teller<'a> {
             let at = hop::place_of_end(self.c, p, e);
             (p.id, format!("#{} {}  ✗ {at}: {}", p.id, self.title(p.id), hop::ended(self.c, self.lang, e)))
         };
-        let lost: Vec<(u64, String)> = self.lost().iter().map(told).collect();
+        let lost = self.lost();
+        let lines: Vec<(u64, String)> = lost.iter().take(TOLD).map(told).collect();
         let pauses: Vec<u64> = self.c.sights.iter().filter(|s| s.held.iter().any(|(_, c)| *c == Cause::Paused)).map(|s| s.packet).collect();
         let again: Vec<(u64, u64, String, bool)> = self
             .seen
@@ -57,8 +58,8 @@ impl<'a> Teller<'a> {
         for text in outages {
             self.line(text, None);
         }
-        for (id, text) in lost.iter().take(TOLD) {
-            self.line(text.clone(), Some(*id));
+        for (id, text) in lines {
+            self.line(text, Some(id));
         }
         if lost.len() > TOLD {
             self.line(
@@ -237,7 +238,9 @@ impl<'a> Teller<'a> {
     fn did_not_come(&self, why: &str) -> String {
         let l = self.lang;
         let why = words::failure(l, why);
-        let out = self.c.outages.iter().any(|o| o.until.is_none());
+        // A role that has not come back, and took something of this journey with it.
+        let gone = |node: u16| self.c.outages.iter().any(|o| o.node == node && o.until.is_none());
+        let out = self.lost().iter().any(|(_, e)| matches!(e.how, Ended::Absent { to, .. } if gone(to.0)));
         if let Some((bytes, of)) = self.coming().filter(|_| !out) {
             let of = of.map_or_else(String::new, |n| l.pick(format!(" of {n}"), format!(" / {n}")));
             return l.pick(
