@@ -189,12 +189,17 @@ pub fn json(c: &Collector, wanted: &Wanted, about: Option<&About>) -> Value {
         "lost": { "records": c.lost.records, "frames": c.lost.frames, "unmatched": c.lost.unmatched },
     });
     if let Some(a) = about {
-        let (en, ko) = (Story::tell(c, a, Lang::En), Story::tell(c, a, Lang::Ko));
-        let verdict = en.last().zip(ko.last()).map(|((good, en), (_, ko))| json!({ "good": good, "en": en, "ko": ko }));
-        v["journey"] = json!({ "number": a.journey, "url": a.url, "from": c.topology.name(a.from), "verdict": verdict });
-        v["story"] = json!({ "en": en.items, "ko": ko.items });
+        (v["journey"], v["story"]) = story(c, a);
     }
     v
+}
+
+/// What a journey was and came to, and its story: the keys `journey` and `story`.
+pub fn story(c: &Collector, a: &About) -> (Value, Value) {
+    let (en, ko) = (Story::tell(c, a, Lang::En), Story::tell(c, a, Lang::Ko));
+    let verdict = en.last().zip(ko.last()).map(|((good, en), (_, ko))| json!({ "good": good, "en": en, "ko": ko }));
+    let journey = json!({ "number": a.journey, "url": a.url, "from": c.topology.name(a.from), "verdict": verdict });
+    (journey, json!({ "en": en.items, "ko": ko.items }))
 }
 
 fn packet(c: &Collector, p: &Packet, start: Time) -> Value {

@@ -167,22 +167,21 @@ impl Collector {
             }
             f.about.curl = f.outcome.curl;
             f.about.unfinished = false;
+            let (journey, story) = json::story(&self.all.c, &f.about);
+            self.stories.push_back(json!({ "journey": journey, "story": story }));
+            if self.stories.len() > STORIES {
+                self.stories.pop_front();
+            }
             self.told.push(f.about);
             self.changed += 1;
             self.journeyed = Instant::now();
-            // The one before is over.
-            self.stories.truncate(STORIES);
-            self.stories.push_front(Value::Null);
         }
     }
 
-    fn data(&mut self, version: u64) -> Value {
+    fn data(&self, version: u64) -> Value {
         let wanted = Wanted { journey: None, start: self.start, epoch: epoch(), keep: Keep::Newest(SHOWN) };
         let about = self.told.last().cloned().map(|a| About { start: self.start.max(a.start), ..a });
         let mut v = json::json(&self.all.c, &wanted, about.as_ref());
-        if let (Some(s), true) = (self.stories.front_mut(), v["story"].is_object()) {
-            *s = json!({ "journey": v["journey"], "story": v["story"] });
-        }
         v["stories"] = self.stories.iter().cloned().collect();
         v["version_of_data"] = version.into();
         v
